@@ -1,0 +1,1 @@
+//! The node's eyes: containers, node, log files, relay, spool.

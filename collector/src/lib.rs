@@ -1,0 +1,1 @@
+//! The program binnacle: composition root and HTTP APIs.

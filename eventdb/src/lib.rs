@@ -1,0 +1,1 @@
+//! Logs and spans on disk: columnar parts, tantivy for words and labels, blooms for ids.

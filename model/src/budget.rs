@@ -1,0 +1,195 @@
+//! What one query may spend, and the means to stop it.
+
+use crate::{Clock, Error, ErrorKind, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The most that one query may use of each thing. The names are those of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetLimits {
+    /// Series or streams touched.
+    pub max_series: u64,
+    /// Samples, entries or spans held or looked at.
+    pub max_samples: u64,
+    /// Bytes read from disk and held in memory.
+    pub max_bytes: u64,
+    /// Time from the start, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl BudgetLimits {
+    /// No limit at all; for tests and for work of our own that is bounded otherwise.
+    pub const UNLIMITED: Self = Self {
+        max_series: u64::MAX,
+        max_samples: u64::MAX,
+        max_bytes: u64::MAX,
+        timeout_ms: u64::MAX,
+    };
+}
+
+/// Stops a query from outside, for instance when its client has gone.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// Asks the query to stop at its next look.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+    /// Whether somebody asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A query's purse, shared by the engine and the stores that it reads. Clones share it.
+#[derive(Clone)]
+pub struct Budget(Arc<Inner>);
+
+struct Inner {
+    limits: BudgetLimits,
+    series: AtomicU64,
+    samples: AtomicU64,
+    bytes: AtomicU64,
+    clock: Arc<dyn Clock>,
+    started_ns: u64,
+    cancel: CancelToken,
+}
+
+impl Budget {
+    /// A full purse whose time starts now.
+    pub fn new(limits: BudgetLimits, clock: Arc<dyn Clock>) -> Self {
+        let zero = || AtomicU64::new(0);
+        let started_ns = clock.monotonic_ns();
+        let cancel = CancelToken::default();
+        Self(Arc::new(Inner {
+            limits,
+            series: zero(),
+            samples: zero(),
+            bytes: zero(),
+            clock,
+            started_ns,
+            cancel,
+        }))
+    }
+    /// A purse without bottom; for tests and for bounded work of our own.
+    pub fn unlimited() -> Self {
+        Self::new(BudgetLimits::UNLIMITED, Arc::new(crate::ManualClock::default()))
+    }
+    /// The token that stops this query.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.0.cancel.clone()
+    }
+    /// The limits that this purse started with.
+    pub fn limits(&self) -> BudgetLimits {
+        self.0.limits
+    }
+    /// Samples charged so far.
+    pub fn samples_used(&self) -> u64 {
+        self.0.samples.load(Ordering::Relaxed)
+    }
+    /// Bytes charged so far.
+    pub fn bytes_used(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+    /// Nanoseconds since the query started.
+    pub fn elapsed_ns(&self) -> u64 {
+        self.0.clock.monotonic_ns().saturating_sub(self.0.started_ns)
+    }
+    /// Takes series out of the purse.
+    pub fn charge_series(&self, n: u64) -> Result<()> {
+        charge(
+            &self.0.series,
+            n,
+            self.0.limits.max_series,
+            "series",
+            "max_series",
+        )
+    }
+    /// Takes samples, entries or spans out of the purse.
+    pub fn charge_samples(&self, n: u64) -> Result<()> {
+        charge(
+            &self.0.samples,
+            n,
+            self.0.limits.max_samples,
+            "samples",
+            "max_samples",
+        )
+    }
+    /// Takes bytes out of the purse.
+    pub fn charge_bytes(&self, n: u64) -> Result<()> {
+        charge(&self.0.bytes, n, self.0.limits.max_bytes, "bytes", "max_bytes")
+    }
+    /// Fails when the query was cancelled or its time is over. Cheap enough for once per series or block.
+    pub fn check(&self) -> Result<()> {
+        if self.0.cancel.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "the query was cancelled"));
+        }
+        let timeout_ms = self.0.limits.timeout_ms;
+        if timeout_ms != u64::MAX && self.elapsed_ns() / 1_000_000 >= timeout_ms {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("the query took longer than {timeout_ms} ms (limits.query.timeout_ms)"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn charge(used: &AtomicU64, n: u64, limit: u64, what: &str, key: &str) -> Result<()> {
+    if used.fetch_add(n, Ordering::Relaxed).saturating_add(n) <= limit {
+        return Ok(());
+    }
+    Err(Error::limit(format!(
+        "the query needs more than {limit} {what} (limits.query.{key}); narrow it or raise the limit"
+    )))
+}
+
+impl std::fmt::Debug for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Budget")
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ManualClock;
+
+    #[test]
+    fn each_limit_ends_the_query_by_name() {
+        let clock = Arc::new(ManualClock::default());
+        let limits = BudgetLimits {
+            max_series: 1,
+            max_samples: 10,
+            max_bytes: 100,
+            timeout_ms: 5,
+        };
+        let budget = Budget::new(limits, clock.clone());
+        budget.charge_series(1).unwrap();
+        let says = |r: Result<()>, key: &str| {
+            let e = r.unwrap_err();
+            assert!(e.message().contains(key), "{e}");
+            e.kind()
+        };
+        assert_eq!(
+            says(budget.charge_series(1), "max_series"),
+            ErrorKind::LimitReached
+        );
+        assert_eq!(
+            says(budget.charge_samples(11), "max_samples"),
+            ErrorKind::LimitReached
+        );
+        assert_eq!(
+            says(budget.charge_bytes(u64::MAX), "max_bytes"),
+            ErrorKind::LimitReached
+        );
+        budget.check().unwrap();
+        clock.advance_ns(5_000_000);
+        assert_eq!(says(budget.check(), "timeout_ms"), ErrorKind::Timeout);
+        budget.clone().cancel_token().cancel();
+        assert_eq!(says(budget.check(), "cancelled"), ErrorKind::Cancelled);
+    }
+}

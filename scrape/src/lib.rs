@@ -1,0 +1,1 @@
+//! Targets: static configuration, relabelling and the scrape loop.

@@ -1,0 +1,1 @@
+//! Metrics on disk: head, parts, postings, retention.

@@ -1,0 +1,1 @@
+//! Protocols: bytes to model and back. Pure, bounded, fuzzed.
