@@ -1,0 +1,136 @@
+//! PromQL: the engine, its answers and its options.
+
+use model::{Budget, Error, Labels, QueryLimits, Read, Result, Sample, SeriesData, Tenant};
+use std::sync::Arc;
+
+/// One element of an instant vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstantSample {
+    /// The element's labels.
+    pub labels: Labels,
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: i64,
+    /// The value.
+    pub value: f64,
+}
+
+/// The value of an expression.
+#[derive(Debug, Clone)]
+pub enum QueryValue {
+    /// One number.
+    Scalar(Sample),
+    /// One text.
+    String {
+        /// Milliseconds since the epoch.
+        timestamp_ms: i64,
+        /// The text.
+        value: String,
+    },
+    /// One value per series, in the order that Prometheus gives.
+    Vector(Vec<InstantSample>),
+    /// Values over time per series, sorted by labels.
+    Matrix(Vec<SeriesData>),
+}
+
+/// What a query gives back.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// The value.
+    pub value: QueryValue,
+    /// Texts for the user: the answer is probably not what was meant. Sorted and unique.
+    pub warnings: Vec<String>,
+    /// Texts for the user: something to know about the answer. Sorted and unique.
+    pub infos: Vec<String>,
+}
+
+/// The evaluation times of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms` included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeParams {
+    /// Milliseconds since the epoch.
+    pub start_ms: i64,
+    /// Milliseconds since the epoch.
+    pub end_ms: i64,
+    /// Milliseconds, more than 0.
+    pub step_ms: i64,
+}
+
+/// How an engine evaluates, besides what the budget of each query says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How far back an instant selector looks for a sample.
+    pub lookback_ms: i64,
+    /// The step of a subquery that names none.
+    pub subquery_step_ms: i64,
+    /// Points per series of a range query.
+    pub max_points_per_series: u64,
+    /// Bytes of one answer, as held in memory.
+    pub max_response_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::from(&QueryLimits::default())
+    }
+}
+
+impl From<&QueryLimits> for Options {
+    fn from(limits: &QueryLimits) -> Self {
+        Self {
+            lookback_ms: 300_000,
+            subquery_step_ms: 60_000,
+            max_points_per_series: limits.max_points_per_series,
+            max_response_bytes: limits.max_response_bytes,
+        }
+    }
+}
+
+/// Evaluates PromQL over a read door. Clones share the door.
+#[derive(Clone)]
+pub struct Engine {
+    store: Arc<dyn Read<SeriesData>>,
+    options: Options,
+}
+
+impl Engine {
+    /// An engine with the default options.
+    pub fn new(store: Arc<dyn Read<SeriesData>>) -> Self {
+        Self::with_options(store, Options::default())
+    }
+    /// An engine with options, for instance from the limits of the configuration.
+    pub fn with_options(store: Arc<dyn Read<SeriesData>>, options: Options) -> Self {
+        Self { store, options }
+    }
+    /// Evaluates an expression at one time.
+    ///
+    /// # Errors
+    /// `BadData` when the expression does not parse, `Execution` when it cannot be evaluated over this data (for
+    /// instance many-to-many matching), `LimitReached`, `Timeout` and `Cancelled` from the budget.
+    pub fn instant(&self, tenant: &Tenant, expr: &str, at_ms: i64, budget: &Budget) -> Result<QueryResult> {
+        let _ = (tenant, expr, at_ms, budget, &self.store, &self.options);
+        Err(Error::internal("not there"))
+    }
+    /// Evaluates an expression at each step of a range; the value is always a matrix.
+    ///
+    /// # Errors
+    /// As [`Engine::instant`]; more points than `max_points_per_series` are `BadData`.
+    pub fn range(
+        &self,
+        tenant: &Tenant,
+        expr: &str,
+        params: RangeParams,
+        budget: &Budget,
+    ) -> Result<QueryResult> {
+        let _ = (tenant, expr, params, budget);
+        Err(Error::internal("not there"))
+    }
+}
+
+/// Checks that an expression parses and that this engine can evaluate it; for rule files.
+///
+/// # Errors
+/// `BadData` with a sentence that says what is wrong.
+pub fn parse(expr: &str) -> Result<()> {
+    promql_parser::parser::parse(expr)
+        .map(|_| ())
+        .map_err(Error::bad_data)
+}
