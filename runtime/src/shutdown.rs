@@ -1,0 +1,34 @@
+//! Shutdown: a token that SIGTERM and Ctrl-C cancel.
+
+use model::{Error, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A token that the first SIGTERM or Ctrl-C cancels, so that everything drains. The second one ends the process
+/// at once with 128 plus the signal's number. Call within a tokio runtime.
+pub fn on_signals() -> Result<CancellationToken> {
+    let listen = |kind, name| {
+        signal(kind).map_err(|e| Error::internal(format!("cannot listen for the signal {name}: {e}")))
+    };
+    let mut terminate = listen(SignalKind::terminate(), "SIGTERM")?;
+    let mut interrupt = listen(SignalKind::interrupt(), "SIGINT")?;
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => 15,
+                _ = interrupt.recv() => 2,
+            };
+            if cancelled.is_cancelled() {
+                std::process::exit(128 + number);
+            }
+            tracing::info!(
+                signal = number,
+                "shutting down; a second signal ends the process at once"
+            );
+            cancelled.cancel();
+        }
+    });
+    Ok(token)
+}
