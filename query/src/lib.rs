@@ -5,6 +5,7 @@
 //! store: run it where blocking is allowed. Every call takes a [`model::Budget`], charges what it holds to it
 //! and looks at its cancel token.
 
+mod columns;
 pub mod logql;
 pub mod promql;
 pub mod traces;

@@ -1,6 +1,19 @@
 //! PromQL: the engine, its answers and its options.
 
+mod ast;
+mod convert;
+mod eval;
+mod functions;
+mod histogram;
+mod labels;
+mod notes;
+mod select;
+mod window;
+
+use crate::columns::{Column, Steps, drop_names, into_matrix, into_vector};
+use eval::{Evaluator, Value};
 use model::{Budget, Error, Labels, QueryLimits, Read, Result, Sample, SeriesData, Tenant};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// One element of an instant vector.
@@ -106,8 +119,28 @@ impl Engine {
     /// `BadData` when the expression does not parse, `Execution` when it cannot be evaluated over this data (for
     /// instance many-to-many matching), `LimitReached`, `Timeout` and `Cancelled` from the budget.
     pub fn instant(&self, tenant: &Tenant, expr: &str, at_ms: i64, budget: &Budget) -> Result<QueryResult> {
-        let _ = (tenant, expr, at_ms, budget, &self.store, &self.options);
-        Err(Error::internal("not there"))
+        let steps = Steps::at(at_ms);
+        let expr = convert::expression(expr, steps)?;
+        let evaluator = self.evaluator(tenant, budget);
+        let limit = self.options.max_response_bytes;
+        let value = if expr.kind() == ast::Kind::Matrix {
+            QueryValue::Matrix(evaluator.raw(&expr, steps)?)
+        } else {
+            match evaluator.eval(&expr, steps)? {
+                Value::Scalar(values) => QueryValue::Scalar(Sample {
+                    timestamp_ms: at_ms,
+                    value: values[0],
+                }),
+                Value::Text(value) => QueryValue::String {
+                    timestamp_ms: at_ms,
+                    value,
+                },
+                Value::Vector(columns) => {
+                    QueryValue::Vector(into_vector(drop_names(columns)?, at_ms, limit)?)
+                }
+            }
+        };
+        Ok(evaluator.result(value))
     }
     /// Evaluates an expression at each step of a range; the value is always a matrix.
     ///
@@ -120,8 +153,62 @@ impl Engine {
         params: RangeParams,
         budget: &Budget,
     ) -> Result<QueryResult> {
-        let _ = (tenant, expr, params, budget);
-        Err(Error::internal("not there"))
+        let steps = self.steps(params)?;
+        let expr = convert::expression(expr, steps)?;
+        Evaluator::check_range_kind(&expr)?;
+        let evaluator = self.evaluator(tenant, budget);
+        let columns = match evaluator.eval(&expr, steps)? {
+            Value::Scalar(values) => vec![Column::new(Labels::empty(), values)],
+            Value::Vector(columns) => drop_names(columns)?,
+            Value::Text(_) => Vec::new(),
+        };
+        let matrix = into_matrix(columns, steps, self.options.max_response_bytes)?;
+        Ok(evaluator.result(QueryValue::Matrix(matrix)))
+    }
+
+    fn steps(&self, params: RangeParams) -> Result<Steps> {
+        let RangeParams {
+            start_ms,
+            end_ms,
+            step_ms,
+        } = params;
+        if step_ms <= 0 {
+            return Err(Error::bad_data(format!(
+                "the step of {step_ms} ms is not more than 0"
+            )));
+        }
+        if end_ms < start_ms {
+            return Err(Error::bad_data("the end of the range is before its start"));
+        }
+        let steps = Steps::range(start_ms, end_ms, step_ms);
+        let max = self.options.max_points_per_series;
+        if steps.count as u64 > max {
+            return Err(Error::bad_data(format!(
+                "exceeded maximum resolution of {max} points per timeseries (limits.query.max_points_per_series). Try decreasing the query resolution (?step=XX)"
+            )));
+        }
+        Ok(steps)
+    }
+
+    fn evaluator<'a>(&'a self, tenant: &'a Tenant, budget: &'a Budget) -> Evaluator<'a> {
+        Evaluator {
+            store: &*self.store,
+            tenant,
+            budget,
+            options: &self.options,
+            notes: RefCell::default(),
+        }
+    }
+}
+
+impl Evaluator<'_> {
+    fn result(self, value: QueryValue) -> QueryResult {
+        let notes = self.notes.into_inner();
+        QueryResult {
+            value,
+            warnings: notes.warnings.into_iter().collect(),
+            infos: notes.infos.into_iter().collect(),
+        }
     }
 }
 
@@ -130,7 +217,5 @@ impl Engine {
 /// # Errors
 /// `BadData` with a sentence that says what is wrong.
 pub fn parse(expr: &str) -> Result<()> {
-    promql_parser::parser::parse(expr)
-        .map(|_| ())
-        .map_err(Error::bad_data)
+    convert::expression(expr, Steps::at(0)).map(|_| ())
 }

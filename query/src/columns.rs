@@ -1,0 +1,237 @@
+//! Vectors as columns: one value per evaluation time and series, for all times at once.
+
+pub(crate) mod aggregate;
+pub(crate) mod kahan;
+pub(crate) mod matching;
+pub(crate) mod operators;
+
+use crate::promql::InstantSample;
+use model::metric::{STALE_NAN_BITS, is_stale};
+use model::{Budget, Error, ErrorKind, Labels, Result, SeriesData};
+use std::collections::HashMap;
+
+/// Marks a time at which a series has no value. The staleness marker can stand for it, because no expression
+/// has it as a value: selectors drop it, and arithmetic makes every NaN quiet, which this one is not.
+pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
+
+/// Whether there is no value; see [`ABSENT`].
+pub(crate) fn is_absent(value: f64) -> bool {
+    is_stale(value)
+}
+
+/// The times at which an expression is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Steps {
+    /// The first time, milliseconds since the epoch.
+    pub(crate) start_ms: i64,
+    /// The distance between times; 0 when there is only one.
+    pub(crate) step_ms: i64,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+impl Steps {
+    /// One time.
+    pub(crate) fn at(time_ms: i64) -> Self {
+        Self {
+            start_ms: time_ms,
+            step_ms: 0,
+            count: 1,
+        }
+    }
+    /// From a start by a step up to an end, both included.
+    pub(crate) fn range(start_ms: i64, end_ms: i64, step_ms: i64) -> Self {
+        let spans = if end_ms < start_ms {
+            None
+        } else {
+            Some(end_ms.saturating_sub(start_ms) / step_ms)
+        };
+        Self {
+            start_ms,
+            step_ms,
+            count: spans.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX).saturating_add(1)),
+        }
+    }
+    /// The time of a step.
+    pub(crate) fn time(&self, i: usize) -> i64 {
+        let steps = i64::try_from(i).unwrap_or(i64::MAX);
+        self.start_ms.saturating_add(self.step_ms.saturating_mul(steps))
+    }
+    /// The last time.
+    pub(crate) fn end_ms(&self) -> i64 {
+        self.time(self.count.saturating_sub(1))
+    }
+    /// All times in order.
+    pub(crate) fn times(self) -> impl Iterator<Item = i64> {
+        (0..self.count).map(move |i| self.time(i))
+    }
+}
+
+/// One series of a vector: as many values as there are steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    /// The labels, with the metric's name even when it is going to be dropped.
+    pub(crate) labels: Labels,
+    /// Whether the metric's name goes away at the end. Later, so that grouping and `label_replace` still see it.
+    pub(crate) drop_name: bool,
+    /// One value per step, or [`ABSENT`].
+    pub(crate) values: Vec<f64>,
+}
+
+impl Column {
+    pub(crate) fn new(labels: Labels, values: Vec<f64>) -> Self {
+        Self {
+            labels,
+            drop_name: false,
+            values,
+        }
+    }
+    /// Whether there is a value at any time.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.iter().all(|v| is_absent(*v))
+    }
+    /// Replaces each value that is there.
+    pub(crate) fn map(&mut self, f: impl Fn(f64) -> f64) {
+        for value in &mut self.values {
+            if !is_absent(*value) {
+                *value = f(*value);
+            }
+        }
+    }
+    /// Replaces each value that is there, with its step.
+    pub(crate) fn map_steps(&mut self, f: impl Fn(usize, f64) -> f64) {
+        for (i, value) in self.values.iter_mut().enumerate() {
+            if !is_absent(*value) {
+                *value = f(i, *value);
+            }
+        }
+    }
+}
+
+/// Takes the bytes of a vector out of the purse before it is built.
+pub(crate) fn charge(budget: &Budget, columns: usize, steps: Steps) -> Result<()> {
+    budget.check()?;
+    budget.charge_bytes((columns as u64).saturating_mul(steps.count as u64 * 8 + size_of::<Column>() as u64))
+}
+
+/// The error for two elements with the same labels at one time.
+pub(crate) fn same_labels() -> Error {
+    Error::new(
+        ErrorKind::Execution,
+        "vector cannot contain metrics with the same labelset",
+    )
+}
+
+/// Joins series that have the same labels and never a value at the same time.
+///
+/// # Errors
+/// `Execution` when two of them have a value at the same time.
+pub(crate) fn merge_same_labels(columns: Vec<Column>) -> Result<Vec<Column>> {
+    let mut seen: HashMap<Labels, usize> = HashMap::with_capacity(columns.len());
+    let mut merged: Vec<Column> = Vec::with_capacity(columns.len());
+    for column in columns {
+        let Some(&index) = seen.get(&column.labels) else {
+            seen.insert(column.labels.clone(), merged.len());
+            merged.push(column);
+            continue;
+        };
+        let into = &mut merged[index];
+        for (old, new) in into.values.iter_mut().zip(&column.values) {
+            match (is_absent(*old), is_absent(*new)) {
+                (false, false) => return Err(same_labels()),
+                (true, false) => *old = *new,
+                (_, true) => {}
+            }
+        }
+        into.drop_name |= column.drop_name;
+    }
+    Ok(merged)
+}
+
+/// Drops the names that were to be dropped at the end.
+///
+/// # Errors
+/// `Execution` when that leaves two elements with the same labels at one time.
+pub(crate) fn drop_names(mut columns: Vec<Column>) -> Result<Vec<Column>> {
+    for column in &mut columns {
+        if std::mem::take(&mut column.drop_name) {
+            column.labels = column.labels.without_metric_name();
+        }
+    }
+    merge_same_labels(columns)
+}
+
+/// Counts the bytes of an answer against their limit.
+struct ResponseLimit {
+    left: u64,
+    limit: u64,
+}
+
+impl ResponseLimit {
+    fn new(limit: u64) -> Self {
+        Self { left: limit, limit }
+    }
+    fn take(&mut self, labels: &Labels, points: usize) -> Result<()> {
+        let bytes = (labels.size_bytes() + points * 16) as u64;
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            Error::limit(format!(
+                "the answer needs more than {} bytes (limits.query.max_response_bytes); aggregate more or ask for less",
+                self.limit
+            ))
+        })?;
+        Ok(())
+    }
+}
+
+/// The elements at the only step, in order.
+pub(crate) fn into_vector(
+    columns: Vec<Column>,
+    time_ms: i64,
+    max_response_bytes: u64,
+) -> Result<Vec<InstantSample>> {
+    let mut limit = ResponseLimit::new(max_response_bytes);
+    let mut samples = Vec::with_capacity(columns.len());
+    for column in columns {
+        let value = column.values.first().copied().unwrap_or(ABSENT);
+        if is_absent(value) {
+            continue;
+        }
+        limit.take(&column.labels, 1)?;
+        samples.push(InstantSample {
+            labels: column.labels,
+            timestamp_ms: time_ms,
+            value,
+        });
+    }
+    Ok(samples)
+}
+
+/// The series with their values over time, sorted by labels; series without any value vanish.
+pub(crate) fn into_matrix(
+    columns: Vec<Column>,
+    steps: Steps,
+    max_response_bytes: u64,
+) -> Result<Vec<SeriesData>> {
+    let mut limit = ResponseLimit::new(max_response_bytes);
+    let mut matrix = Vec::with_capacity(columns.len());
+    for column in columns {
+        let present = column.values.iter().filter(|v| !is_absent(**v)).count();
+        if present == 0 {
+            continue;
+        }
+        limit.take(&column.labels, present)?;
+        let (timestamps_ms, values) = steps
+            .times()
+            .zip(column.values)
+            .filter(|(_, v)| !is_absent(*v))
+            .unzip();
+        matrix.push(SeriesData {
+            labels: column.labels,
+            timestamps_ms,
+            values,
+            histograms: Vec::new(),
+        });
+    }
+    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(matrix)
+}

@@ -1,0 +1,242 @@
+//! The expression tree that the engine evaluates: typed, with times resolved and parentheses gone.
+
+use crate::columns::aggregate::{Aggregation, Grouping};
+use crate::columns::matching::Matching;
+use crate::columns::operators::Operator;
+use model::Matcher;
+
+/// An expression.
+#[derive(Debug, Clone)]
+pub(crate) enum Expr {
+    Number(f64),
+    Text(String),
+    /// An instant vector selector.
+    Selector(Selector),
+    /// A range vector selector: an argument of a function, or the whole of an instant query.
+    Range(RangeSelector),
+    /// A subquery; stands where a range vector selector may stand.
+    Subquery(Box<Subquery>),
+    /// Has the same value at every step, so it is evaluated at one.
+    StepInvariant(Box<Expr>),
+    Negate(Box<Expr>),
+    Binary(Box<Binary>),
+    Aggregate(Box<Aggregate>),
+    Call(Call),
+}
+
+/// What an expression evaluates to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Scalar,
+    Text,
+    Vector,
+    Matrix,
+}
+
+impl Kind {
+    /// As Prometheus says it in errors.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Text => "string",
+            Self::Vector => "instant vector",
+            Self::Matrix => "range vector",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Selector {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) time: TimeShift,
+}
+
+/// Moves the time at which something is looked at: `@` fixes it, `offset` shifts it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TimeShift {
+    pub(crate) at_ms: Option<i64>,
+    pub(crate) offset_ms: i64,
+}
+
+impl TimeShift {
+    /// The time to look at when the evaluation is at a time.
+    pub(crate) fn apply(&self, time_ms: i64) -> i64 {
+        self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct RangeSelector {
+    pub(crate) selector: Selector,
+    pub(crate) range_ms: i64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Subquery {
+    pub(crate) expr: Expr,
+    pub(crate) range_ms: i64,
+    /// `None`: the engine's default.
+    pub(crate) step_ms: Option<i64>,
+    pub(crate) time: TimeShift,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Binary {
+    pub(crate) op: Operator,
+    pub(crate) left: Expr,
+    pub(crate) right: Expr,
+    pub(crate) matching: Matching,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Aggregate {
+    pub(crate) op: AggregateOp,
+    pub(crate) expr: Expr,
+    pub(crate) grouping: Grouping,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum AggregateOp {
+    Plain(Aggregation),
+    Quantile(Expr),
+    TopK(Expr),
+    BottomK(Expr),
+    LimitK(Expr),
+    CountValues(String),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    pub(crate) function: Function,
+    pub(crate) args: Vec<Expr>,
+}
+
+/// Functions, by the shape of what they do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Function {
+    /// One range vector to one value per window.
+    Range(RangeFunction),
+    AbsentOverTime,
+    /// Each value by itself; the name is dropped.
+    Map(fn(f64) -> f64),
+    /// As [`Function::Map`], on the evaluation time when the argument is missing.
+    Date(fn(f64) -> f64),
+    Round,
+    Clamp,
+    ClampMin,
+    ClampMax,
+    Absent,
+    Scalar,
+    Vector,
+    Time,
+    Timestamp,
+    Sort {
+        descending: bool,
+    },
+    SortByLabel {
+        descending: bool,
+    },
+    LabelReplace,
+    LabelJoin,
+    HistogramQuantile,
+    HistogramQuantiles,
+    HistogramFraction,
+    /// Works on native histograms alone; float samples give nothing.
+    NativeOnly,
+    MinOf,
+    MaxOf,
+}
+
+/// Functions over the samples of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RangeFunction {
+    Rate,
+    Increase,
+    Delta,
+    Irate,
+    Idelta,
+    Deriv,
+    PredictLinear,
+    Changes,
+    Resets,
+    Avg,
+    Count,
+    First,
+    Last,
+    Mad,
+    Max,
+    Min,
+    Present,
+    Quantile,
+    Smoothing,
+    Stddev,
+    Stdvar,
+    Sum,
+    TimestampOfFirst,
+    TimestampOfLast,
+    TimestampOfMax,
+    TimestampOfMin,
+}
+
+impl Expr {
+    /// What it evaluates to.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Number(_) => Kind::Scalar,
+            Self::Text(_) => Kind::Text,
+            Self::Selector(_) | Self::Aggregate(_) => Kind::Vector,
+            Self::Range(_) | Self::Subquery(_) => Kind::Matrix,
+            Self::StepInvariant(e) | Self::Negate(e) => e.kind(),
+            Self::Binary(b) => {
+                let scalars = b.left.kind() == Kind::Scalar && b.right.kind() == Kind::Scalar;
+                if scalars { Kind::Scalar } else { Kind::Vector }
+            }
+            Self::Call(c) => match c.function {
+                Function::Scalar | Function::Time | Function::MinOf | Function::MaxOf => Kind::Scalar,
+                _ => Kind::Vector,
+            },
+        }
+    }
+    /// Without the marks that it is step-invariant.
+    pub(crate) fn bare(&self) -> &Self {
+        match self {
+            Self::StepInvariant(e) => e.bare(),
+            other => other,
+        }
+    }
+    /// Whether it is the same at every step of a query.
+    pub(crate) fn is_invariant(&self) -> bool {
+        match self {
+            Self::Number(_) | Self::Text(_) | Self::StepInvariant(_) => true,
+            Self::Selector(s) => s.time.at_ms.is_some(),
+            Self::Range(r) => r.selector.time.at_ms.is_some(),
+            Self::Subquery(s) => s.time.at_ms.is_some(),
+            Self::Negate(e) => e.is_invariant(),
+            Self::Binary(b) => b.left.is_invariant() && b.right.is_invariant(),
+            Self::Aggregate(a) => {
+                let parameter = match &a.op {
+                    AggregateOp::Quantile(e)
+                    | AggregateOp::TopK(e)
+                    | AggregateOp::BottomK(e)
+                    | AggregateOp::LimitK(e) => e.is_invariant(),
+                    AggregateOp::Plain(_) | AggregateOp::CountValues(_) => true,
+                };
+                parameter && a.expr.is_invariant()
+            }
+            Self::Call(c) => !c.looks_at_time() && c.args.iter().all(Self::is_invariant),
+        }
+    }
+}
+
+impl Call {
+    /// Whether the value depends on the evaluation time besides its arguments.
+    fn looks_at_time(&self) -> bool {
+        match self.function {
+            Function::Time | Function::Timestamp => true,
+            Function::Range(RangeFunction::PredictLinear) => true,
+            Function::Date(_) => self.args.is_empty(),
+            _ => false,
+        }
+    }
+}
