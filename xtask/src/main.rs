@@ -1,2 +1,168 @@
-//! The chores.
-fn main() {}
+//! The chores of the project: `cargo xtask test|soak|fuzz|bench`.
+//!
+//! `test` is the README's second command and all that CI calls: it installs what the tests need, checks format
+//! and lints, builds the programs once, and runs every test against them. The long runs are chores of their own;
+//! each has a short version inside `test`.
+
+mod shell;
+mod toolbox;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use shell::{Step, root};
+
+#[derive(Parser)]
+#[command(about = "The chores of the project", long_about = None)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Install what tests need, then format, clippy, unit, browser and end-to-end tests. All that CI calls.
+    Test,
+    /// The crash simulations with many seeds and the kill -9 test with many rounds, for hours.
+    Soak {
+        /// Seeds of each simulation.
+        #[arg(long, default_value_t = 100_000)]
+        seeds: u64,
+        /// Rounds of kill -9 under load.
+        #[arg(long, default_value_t = 200)]
+        kills: u32,
+    },
+    /// Fuzz each decoder of foreign bytes (needs cargo-fuzz and a nightly toolchain).
+    Fuzz {
+        /// Seconds for each target.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// One target instead of all.
+        target: Option<String>,
+    },
+    /// Measure ingestion and queries beside Debian's prometheus in the same run.
+    Bench,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().chore {
+        Chore::Test => test(),
+        Chore::Soak { seeds, kills } => soak(seeds, kills),
+        Chore::Fuzz { seconds, target } => fuzz(seconds, target),
+        Chore::Bench => bench(),
+    }
+}
+
+/// Programs that the tests drive, built once in the profile of the tests.
+fn build_programs() -> Result<Vec<(&'static str, String)>> {
+    Step::cargo(
+        "build the programs",
+        &["build", "--package", "collector", "--package", "agent", "--bins"],
+    )
+    .run()?;
+    let folder = shell::target_dir()?.join("debug");
+    Ok(vec![
+        ("BINNACLE_BIN", folder.join("binnacle").display().to_string()),
+        (
+            "BINNACLE_AGENT_BIN",
+            folder.join("binnacle-agent").display().to_string(),
+        ),
+    ])
+}
+
+fn test() -> Result<()> {
+    let tools = toolbox::install()?;
+    Step::cargo("format", &["fmt", "--all", "--check"]).run()?;
+    Step::cargo(
+        "clippy",
+        &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    )
+    .run()?;
+    if shell::succeeds("cargo", &["deny", "--version"]) {
+        Step::cargo(
+            "licences and sources",
+            &["deny", "--offline", "check", "licenses", "bans", "sources"],
+        )
+        .run()?;
+    } else {
+        shell::say("licences and sources: SKIPPED, cargo-deny is not installed (cargo install cargo-deny)");
+    }
+    let programs = build_programs()?;
+    Step::cargo("unit tests", &["test", "--workspace", "--exclude", "tests"]).run()?;
+    // Last, so that the run ends with the test runner's own closing lines. One end-to-end test at a time: each
+    // starts several programs, and two processors are all that CI has.
+    Step::cargo(
+        "end-to-end and browser tests",
+        &["test", "--package", "tests", "--", "--test-threads=2"],
+    )
+    .envs(programs)
+    .envs(tools)
+    .run()
+}
+
+fn soak(seeds: u64, kills: u32) -> Result<()> {
+    let tools = toolbox::install()?;
+    let programs = build_programs()?;
+    Step::cargo(
+        "crash simulations",
+        &[
+            "test",
+            "--release",
+            "--package",
+            "storage",
+            "--package",
+            "tsdb",
+            "--package",
+            "eventdb",
+        ],
+    )
+    .env("BINNACLE_SEEDS", seeds.to_string())
+    .run()?;
+    Step::cargo(
+        "kill -9 under load",
+        &["test", "--package", "tests", "--test", "crash"],
+    )
+    .env("BINNACLE_KILLS", kills.to_string())
+    .envs(programs)
+    .envs(tools)
+    .run()
+}
+
+fn fuzz(seconds: u64, target: Option<String>) -> Result<()> {
+    let targets = match target {
+        Some(one) => vec![one],
+        None => shell::output("cargo", &["fuzz", "list"], &root().join("fuzz"))?
+            .lines()
+            .map(str::to_owned)
+            .collect(),
+    };
+    for target in targets {
+        let limit = format!("-max_total_time={seconds}");
+        Step::cargo(
+            &format!("fuzz {target}"),
+            &["+nightly", "fuzz", "run", &target, "--", &limit],
+        )
+        .folder(root().join("fuzz"))
+        .run()?;
+    }
+    Ok(())
+}
+
+fn bench() -> Result<()> {
+    let tools = toolbox::install()?;
+    Step::cargo(
+        "build the programs",
+        &["build", "--release", "--package", "collector", "--bins"],
+    )
+    .run()?;
+    let program = shell::target_dir()?
+        .join("release/binnacle")
+        .display()
+        .to_string();
+    Step::cargo(
+        "benchmark",
+        &["run", "--release", "--package", "tests", "--bin", "bench"],
+    )
+    .env("BINNACLE_BIN", program)
+    .envs(tools)
+    .run()
+}
