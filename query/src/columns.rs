@@ -6,6 +6,7 @@ pub(crate) mod matching;
 pub(crate) mod operators;
 
 use crate::promql::InstantSample;
+use model::labels::METRIC_NAME;
 use model::metric::{STALE_NAN_BITS, is_stale};
 use model::{Budget, Error, ErrorKind, Labels, Result, SeriesData};
 use std::collections::HashMap;
@@ -148,6 +149,17 @@ pub(crate) fn merge_same_labels(columns: Vec<Column>) -> Result<Vec<Column>> {
     Ok(merged)
 }
 
+/// Labels that say what a metric is, and no longer hold once its values are computed with.
+const RESERVED: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
+/// Labels without the metric's name, type and unit.
+pub(crate) fn without_reserved(labels: &Labels) -> Labels {
+    if RESERVED.iter().all(|name| labels.get(name).is_none()) {
+        return labels.clone();
+    }
+    labels.drop(&RESERVED)
+}
+
 /// Drops the names that were to be dropped at the end.
 ///
 /// # Errors
@@ -155,7 +167,7 @@ pub(crate) fn merge_same_labels(columns: Vec<Column>) -> Result<Vec<Column>> {
 pub(crate) fn drop_names(mut columns: Vec<Column>) -> Result<Vec<Column>> {
     for column in &mut columns {
         if std::mem::take(&mut column.drop_name) {
-            column.labels = column.labels.without_metric_name();
+            column.labels = without_reserved(&column.labels);
         }
     }
     merge_same_labels(columns)

@@ -1,7 +1,7 @@
 //! Operators between two vectors: which elements meet, and what labels the result has.
 
 use super::operators::Operator;
-use super::{ABSENT, Column, Steps, charge, is_absent};
+use super::{ABSENT, Column, Steps, charge, is_absent, without_reserved};
 use model::labels::METRIC_NAME;
 use model::{Budget, Error, ErrorKind, Labels, Result};
 use std::collections::HashMap;
@@ -67,7 +67,7 @@ impl Matching {
         let base = if op.is_comparison() {
             many.clone()
         } else {
-            many.without_metric_name()
+            without_reserved(many)
         };
         let base = match (self.cardinality, self.on) {
             (Cardinality::OneToOne, true) => base.keep(&self.labels),
@@ -273,19 +273,12 @@ struct Join<'a> {
 }
 
 impl Join<'_> {
+    // As in Prometheus, the sides of the fill values stay where they are when `group_right` swaps the operands.
     fn fill_many(&self) -> Option<f64> {
-        if self.swapped {
-            self.matching.fill_right
-        } else {
-            self.matching.fill_left
-        }
+        self.matching.fill_left
     }
     fn fill_one(&self) -> Option<f64> {
-        if self.swapped {
-            self.matching.fill_left
-        } else {
-            self.matching.fill_right
-        }
+        self.matching.fill_right
     }
 
     /// At most one element per group on the "one" side. As in Prometheus, steps at which one side is empty are
@@ -353,6 +346,9 @@ impl Join<'_> {
                 (None, Some(fill)) => (partners.len(), self.value(own, fill), &self.signatures[group]),
                 (None, None) => continue,
             };
+            if let Some(group) = watched {
+                output.take(group, step)?;
+            }
             if is_absent(value) {
                 continue;
             }
@@ -363,7 +359,7 @@ impl Join<'_> {
                     *targets[slot].insert(output.column(labels, drop_name)?)
                 }
             };
-            output.put(target, step, value, watched, self.matching.cardinality)?;
+            output.put(target, step, value, self.matching.cardinality)?;
         }
         Ok(())
     }
@@ -383,7 +379,7 @@ impl Join<'_> {
                     .matching
                     .result_labels(self.op, &self.signatures[group], &column.labels);
                 let target = output.column(labels, self.matching.return_bool)?;
-                output.put(target, step, value, None, self.matching.cardinality)?;
+                output.put(target, step, value, self.matching.cardinality)?;
             }
         }
         Ok(())
@@ -422,32 +418,29 @@ impl<'a> Output<'a> {
         self.columns.push(column);
         Ok(self.columns.len() - 1)
     }
-    /// `watched` is the group when only one of its series may have a result at each step.
-    fn put(
-        &mut self,
-        target: usize,
-        step: usize,
-        value: f64,
-        watched: Option<usize>,
-        cardinality: Cardinality,
-    ) -> Result<()> {
-        let error = |text| Err(Error::new(ErrorKind::Execution, text));
-        if let Some(group) = watched {
-            let taken = self
-                .taken
-                .entry(group)
-                .or_insert_with(|| vec![false; self.steps.count]);
-            if std::mem::replace(&mut taken[step], true) {
-                return error(
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                );
-            }
+    /// Notes that a series of a group has met its partner; only one may at each step.
+    fn take(&mut self, group: usize, step: usize) -> Result<()> {
+        let taken = self
+            .taken
+            .entry(group)
+            .or_insert_with(|| vec![false; self.steps.count]);
+        if std::mem::replace(&mut taken[step], true) {
+            return Err(Error::new(
+                ErrorKind::Execution,
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+            ));
         }
+        Ok(())
+    }
+    fn put(&mut self, target: usize, step: usize, value: f64, cardinality: Cardinality) -> Result<()> {
         let slot = &mut self.columns[target].values[step];
         if !is_absent(*slot) {
             return match cardinality {
                 Cardinality::OneToOne => Err(super::same_labels()),
-                _ => error("multiple matches for labels: grouping labels must ensure unique matches"),
+                _ => Err(Error::new(
+                    ErrorKind::Execution,
+                    "multiple matches for labels: grouping labels must ensure unique matches",
+                )),
             };
         }
         *slot = value;

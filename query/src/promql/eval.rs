@@ -9,7 +9,9 @@ use super::select::{Purpose, Wanted, sort_by_labels, without_stale};
 use super::window::{Parameters, Samples, Windows, evaluate};
 use crate::columns::aggregate::{self, Selection};
 use crate::columns::operators::Operator;
-use crate::columns::{ABSENT, Column, Steps, charge, is_absent, matching, merge_same_labels};
+use crate::columns::{
+    ABSENT, Column, Steps, charge, is_absent, matching, merge_same_labels, without_reserved,
+};
 use model::labels::METRIC_NAME;
 use model::{Budget, Error, ErrorKind, Labels, Read, Result, SeriesData, Tenant};
 use std::cell::RefCell;
@@ -276,7 +278,7 @@ impl Evaluator<'_> {
     /// The argument of a sort, with a warning where sorting has no effect.
     fn sortable(&self, c: &Call, steps: Steps) -> Result<Vec<Column>> {
         if steps.count > 1 {
-            self.notes.borrow_mut().sort_is_ineffective(c.name);
+            self.notes.borrow_mut().sort_is_ineffective();
         }
         self.vector(&c.args[0], steps)
     }
@@ -482,7 +484,7 @@ impl Evaluator<'_> {
                 points.filter(|(t, _)| start_ms < *t && *t <= end_ms).unzip();
             self.budget.charge_bytes(16 * values.len() as u64)?;
             let labels = if drop_name {
-                series.labels.without_metric_name()
+                without_reserved(&series.labels)
             } else {
                 series.labels.clone()
             };

@@ -40,18 +40,8 @@ impl Notes {
             ));
         }
     }
-    pub(crate) fn sort_is_ineffective(&mut self, function: &str) {
-        let function = function
-            .trim_end_matches("_by_label")
-            .trim_end_matches("_by_label_desc");
-        let function = if function.starts_with("sort_desc") {
-            "sort_desc"
-        } else {
-            function
-        };
-        self.warn(format_args!(
-            "{function} is ineffective for range queries since results are always ordered by labels"
-        ));
+    pub(crate) fn sort_is_ineffective(&mut self) {
+        self.warn("sort is ineffective for range queries since results are always ordered by labels");
     }
     pub(crate) fn bad_bucket_label(&mut self, value: &str, name: &str) {
         self.warn(format_args!(

@@ -1,7 +1,7 @@
 //! Functions over the samples of a window that slides over one series.
 
 use super::ast::RangeFunction;
-use crate::columns::aggregate::{nan_first, quantile};
+use crate::columns::aggregate::quantile;
 use crate::columns::kahan::{Mean, Sum};
 use crate::columns::{ABSENT, Steps};
 
@@ -326,10 +326,12 @@ fn extremes(
 }
 
 fn median_absolute_deviation(values: &[f64]) -> f64 {
+    if values.iter().any(|v| v.is_nan()) {
+        return f64::NAN;
+    }
     let mut scratch = values.to_vec();
     let median = quantile(0.5, &mut scratch);
     scratch.iter_mut().for_each(|v| *v = (*v - median).abs());
-    scratch.sort_by(|a, b| nan_first(*a, *b));
     quantile(0.5, &mut scratch)
 }
 
