@@ -128,7 +128,11 @@ fn read(path: &Path) -> Result<String, String> {
 
 /// The error's first line without its place, which [`ConfigError`] shows in its own way.
 fn sentence(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
+    let error = error.without_snippet();
+    if let serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } = error {
+        return format!("the key `{key}` stands here twice");
+    }
+    let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     let cut = first.rfind(" at line ").unwrap_or(first.len());
     first[..cut].trim_end_matches([',', ' ']).to_owned()

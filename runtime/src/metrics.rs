@@ -35,11 +35,11 @@ impl Registry {
         let prometheus = prometheus::Registry::new();
         let families = Arc::new(Families::default());
         let requests = observe::Requests::new();
-        let collectors: [Box<dyn Collector>; 3] = [
-            Box::new(Shared(families.clone())),
-            Box::new(process::ProcessCollector::new()),
-            Box::new(requests.histogram()),
-        ];
+        let own = Own {
+            families: families.clone(),
+            process: process::Process::new(),
+        };
+        let collectors: [Box<dyn Collector>; 2] = [Box::new(own), Box::new(requests.histogram())];
         for collector in collectors {
             prometheus
                 .register(collector)
@@ -132,18 +132,11 @@ impl Family {
         let metrics = self.children.iter().map(|(values, child)| {
             let pairs = self.def.labels.iter().zip(values);
             let mut metric = proto::Metric::from_label(pairs.map(|(n, v)| label(n, v)).collect());
-            match self.def.kind {
-                MetricKind::Counter => {
-                    let mut counter = proto::Counter::default();
-                    counter.set_value(child.counter.get() as f64);
-                    metric.set_counter(counter);
-                }
-                MetricKind::Gauge => {
-                    let mut gauge = proto::Gauge::default();
-                    gauge.set_value(child.gauge.get() as f64);
-                    metric.set_gauge(gauge);
-                }
-            }
+            let value = match self.def.kind {
+                MetricKind::Counter => child.counter.get() as f64,
+                MetricKind::Gauge => child.gauge.get() as f64,
+            };
+            set_value(&mut metric, self.def.kind, value);
             metric
         });
         family(self.def.name, self.def.help, self.def.kind, metrics.collect())
@@ -155,6 +148,21 @@ fn label(name: &str, value: &str) -> proto::LabelPair {
     pair.set_name(name.to_owned());
     pair.set_value(value.to_owned());
     pair
+}
+
+fn set_value(metric: &mut proto::Metric, kind: MetricKind, value: f64) {
+    match kind {
+        MetricKind::Counter => {
+            let mut counter = proto::Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        }
+        MetricKind::Gauge => {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+    }
 }
 
 fn family(name: &str, help: &str, kind: MetricKind, metrics: Vec<proto::Metric>) -> proto::MetricFamily {
@@ -169,15 +177,21 @@ fn family(name: &str, help: &str, kind: MetricKind, metrics: Vec<proto::Metric>)
     family
 }
 
-/// The families as a collector. It names no descriptions beforehand, since families come with their first use.
-struct Shared(Arc<Families>);
+/// Our families and the process's as one collector. It names no descriptions beforehand, since families come with
+/// their first use; the `prometheus` crate takes only one such collector.
+struct Own {
+    families: Arc<Families>,
+    process: process::Process,
+}
 
-impl Collector for Shared {
+impl Collector for Own {
     fn desc(&self) -> Vec<&Desc> {
         Vec::new()
     }
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        self.0.lock().values().map(Family::gather).collect()
+        let mut families: Vec<_> = self.families.lock().values().map(Family::gather).collect();
+        families.extend(self.process.gather());
+        families
     }
 }
 

@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Subscriber;
+use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, dynamic_filter_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
@@ -108,6 +110,15 @@ pub fn build(
     meter: &dyn Meter,
     clock: Arc<dyn Clock>,
 ) -> Result<(Telemetry, impl Subscriber + Send + Sync + 'static)> {
+    build_onto(options, meter, clock, BoxMakeWriter::new(std::io::stderr))
+}
+
+fn build_onto(
+    options: Options,
+    meter: &dyn Meter,
+    clock: Arc<dyn Clock>,
+    output: BoxMakeWriter,
+) -> Result<(Telemetry, impl Subscriber + Send + Sync + 'static)> {
     let (queue, receiver) = mpsc::channel(QUEUE_LENGTH);
     let shared = Arc::new(Shared {
         queue,
@@ -123,7 +134,7 @@ pub fn build(
             .map_err(|e| Error::bad_data(format!("the log filter {:?} cannot be read: {e}", options.filter)))
     };
     let not_ours = || dynamic_filter_fn(|_, _| !suppress::is_suppressed());
-    let stderr = fmt::layer().with_writer(std::io::stderr);
+    let stderr = fmt::layer().with_writer(output);
     let stderr = match options.format {
         Format::Human => {
             let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -168,7 +179,8 @@ impl Telemetry {
             stream: self.stream_labels(),
             resource: self.resource.clone(),
         };
-        let task = tokio::spawn(suppress::Suppressed::new(writer.run(receiver)));
+        let task = suppress::Suppressed::new(writer.run(receiver)).with_current_subscriber();
+        let task = tokio::spawn(task);
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
     }
     /// Waits until everything that was captured so far is written (or given up). Does nothing before

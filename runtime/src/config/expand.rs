@@ -71,9 +71,7 @@ fn expand_line(
         }
         *context = next_context(*context, c, before, &line[..at]);
         out.push(c);
-        if !c.is_whitespace() || *context == Context::Plain {
-            before = c;
-        }
+        before = c;
         at += c.len_utf8();
     }
     Ok(())

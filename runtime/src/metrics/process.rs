@@ -1,8 +1,7 @@
 //! The process's own metrics, read from `/proc/self`, under the names that every Prometheus client uses.
 
-use super::family;
+use super::{family, set_value};
 use model::{MetricDef, MetricKind};
-use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
 /// `USER_HZ`: the unit of times in `/proc/self/stat`, 100 on every Linux that we run on.
@@ -49,11 +48,11 @@ static START: MetricDef = def(
 );
 
 /// Reads `/proc/self` at each gathering. What cannot be read is left out.
-pub(super) struct ProcessCollector {
+pub(super) struct Process {
     start_seconds: Option<f64>,
 }
 
-impl ProcessCollector {
+impl Process {
     pub(super) fn new() -> Self {
         let read = |path| std::fs::read_to_string(path).ok();
         let start_seconds = read("/proc/self/stat")
@@ -80,33 +79,12 @@ impl ProcessCollector {
             (&START, self.start_seconds),
         ]
     }
-}
-
-impl Collector for ProcessCollector {
-    fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
-    }
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        let with_value = |(def, value): (&'static MetricDef, Option<f64>)| Some((def, value?));
-        let gathered = self.values().into_iter().filter_map(with_value);
-        gathered
-            .map(|(def, value)| {
-                let mut metric = proto::Metric::default();
-                match def.kind {
-                    MetricKind::Counter => {
-                        let mut counter = proto::Counter::default();
-                        counter.set_value(value);
-                        metric.set_counter(counter);
-                    }
-                    MetricKind::Gauge => {
-                        let mut gauge = proto::Gauge::default();
-                        gauge.set_value(value);
-                        metric.set_gauge(gauge);
-                    }
-                }
-                family(def.name, def.help, def.kind, vec![metric])
-            })
-            .collect()
+    pub(super) fn gather(&self) -> impl Iterator<Item = proto::MetricFamily> {
+        self.values().into_iter().filter_map(|(def, value)| {
+            let mut metric = proto::Metric::default();
+            set_value(&mut metric, def.kind, value?);
+            Some(family(def.name, def.help, def.kind, vec![metric]))
+        })
     }
 }
 
@@ -174,7 +152,7 @@ mod tests {
 
     #[test]
     fn this_process_has_all_of_them() {
-        let values = ProcessCollector::new().values();
+        let values = Process::new().values();
         let missing: Vec<_> = values.iter().filter(|(_, v)| v.is_none()).collect();
         assert!(missing.is_empty(), "{missing:?}");
         for (def, value) in values {
