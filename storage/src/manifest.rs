@@ -64,6 +64,9 @@ where
         if !fs.exists(&path).map_err(within)? {
             return Ok(Self::default());
         }
+        // The process may have died between renaming the manifest and syncing the directory. What is removed on
+        // the word of this manifest must not come to be missed by the one before it after a power failure.
+        fs.sync_dir(store_dir).map_err(within)?;
         let bytes = fs.read(&path, MAX_BYTES).map_err(within)?;
         parse(&bytes).map_err(|e| e.within(path.display()))
     }
@@ -145,7 +148,7 @@ fn parse<M: DeserializeOwned>(bytes: &[u8]) -> Result<M> {
     let json = bytes[end + 1..]
         .strip_suffix(b"\n")
         .ok_or_else(|| damaged("the end is missing"))?;
-    if u32::from_str_radix(crc, 16) != Ok(crc32fast::hash(json)) {
+    if crc != format!("{:08x}", crc32fast::hash(json)) {
         return Err(damaged("the checksum does not fit"));
     }
     serde_json::from_slice(json).map_err(|e| damaged(&e.to_string()))

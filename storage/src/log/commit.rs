@@ -203,6 +203,10 @@ impl<T: Send + 'static, R: Send + 'static> GroupCommit<T, R> {
     pub fn remove_below(&self, position: Position) -> Result<usize> {
         self.lock().remove_below(position)
     }
+    /// What the log counts.
+    pub fn metrics(&self) -> &LogMetrics {
+        &self.metrics
+    }
     /// Bytes that the log takes on disk.
     pub fn size_bytes(&self) -> u64 {
         self.lock().size_bytes()
