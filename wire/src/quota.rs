@@ -78,10 +78,20 @@ impl<P> Decoded<P> {
             None => self.rejected.push(Rejection {
                 reason,
                 count,
-                message: message(),
+                message: shorten(message()),
             }),
         }
     }
+}
+
+/// Sentences quote what they speak of, and that comes from outside: no sentence gets longer than a few lines.
+pub(crate) fn shorten(mut sentence: String) -> String {
+    const MAX_BYTES: usize = 500;
+    if sentence.len() > MAX_BYTES {
+        sentence.truncate(sentence.floor_char_boundary(MAX_BYTES));
+        sentence.push('…');
+    }
+    sentence
 }
 
 #[cfg(test)]
@@ -106,5 +116,7 @@ mod tests {
         decoded.reject("a", 3, || "second".into());
         assert_eq!(decoded.rejected_count(), 5);
         assert_eq!(decoded.rejected[0].message, "first");
+        decoded.reject("b", 1, || "é".repeat(10_000));
+        assert_eq!(decoded.rejected[1].message.chars().count(), 251);
     }
 }

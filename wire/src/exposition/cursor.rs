@@ -1,5 +1,6 @@
 //! The lexer's hands: small steps over the text that know where they are.
 
+use crate::quota::shorten;
 use model::{Error, Result};
 use std::borrow::Cow;
 
@@ -155,7 +156,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn error(&self, what: &str) -> Error {
         let before = &self.text.as_bytes()[..self.pos];
         let line = 1 + memchr::memchr_iter(b'\n', before).count();
-        Error::bad_data(format!("line {line}: {what}"))
+        Error::bad_data(shorten(format!("line {line}: {what}")))
     }
     /// An error that says what should be here and what is.
     pub(super) fn expected(&self, what: &str) -> Error {

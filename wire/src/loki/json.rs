@@ -2,6 +2,7 @@
 
 use super::add_stream;
 use crate::Decoded;
+use crate::quota::shorten;
 use model::{Error, Labels, LogEntry, Logs, Result};
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -32,7 +33,7 @@ struct Entry(LogEntry);
 /// [`model::ErrorKind::BadData`] when the body is not such a request.
 pub fn decode_json(body: &[u8]) -> Result<Decoded<Logs>> {
     let push: Push = serde_json::from_slice(body)
-        .map_err(|e| Error::bad_data(format!("the body is not a push request in JSON: {e}")))?;
+        .map_err(|e| Error::bad_data(shorten(format!("the body is not a push request in JSON: {e}"))))?;
     let mut decoded = Decoded::default();
     for stream in push.streams {
         let labels = match stream.stream.0.iter().find(|(name, _)| !is_label_name(name)) {

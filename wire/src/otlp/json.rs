@@ -8,6 +8,7 @@ mod scalars;
 mod traces;
 
 use crate::Quota;
+use crate::quota::shorten;
 use model::{Error, Result};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -29,7 +30,7 @@ pub(super) fn decode<T: Object>(body: &[u8], quota: &Quota) -> Result<T> {
         .map_err(|e| {
             quota
                 .ran_out()
-                .unwrap_or_else(|| Error::bad_data(format!("the body is not valid OTLP JSON: {e}")))
+                .unwrap_or_else(|| Error::bad_data(shorten(format!("the body is not valid OTLP JSON: {e}"))))
         })
 }
 
