@@ -1,0 +1,153 @@
+//! Finding log files by pattern, and finding files again that have moved.
+
+use super::fingerprint::{FileId, Fingerprint};
+use crate::config::FileFormat;
+use model::Result;
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Directory entries that are looked at when a moved file is searched.
+const MAX_SIBLINGS: usize = 10_000;
+
+/// A pattern as it is searched for.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    /// With the host's root before it.
+    glob: glob::Pattern,
+    text: String,
+    /// How the lines are written.
+    pub(super) format: FileFormat,
+    /// Labels for every stream.
+    pub(super) labels: Vec<(String, String)>,
+}
+
+impl Pattern {
+    /// Checks a configured pattern.
+    pub(super) fn new(host: &crate::host::Host, config: &crate::config::FilePattern) -> Result<Self> {
+        let root = glob::Pattern::escape(&host.path("/").to_string_lossy());
+        let text = format!("{}/{}", root.trim_end_matches('/'), config.glob.trim_start_matches('/'));
+        let glob = glob::Pattern::new(&text).map_err(|e| {
+            model::Error::bad_data(format!("agent.logs.files: {:?} is not a pattern: {}", config.glob, e.msg))
+        })?;
+        Ok(Self {
+            glob,
+            text,
+            format: config.format,
+            labels: config.labels.clone().into_iter().collect(),
+        })
+    }
+    /// Whether a path is one of this pattern's.
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        let options = glob::MatchOptions {
+            require_literal_separator: true,
+            ..glob::MatchOptions::new()
+        };
+        self.glob.matches_path_with(path, options)
+    }
+}
+
+/// A file that a pattern found.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) id: FileId,
+    pub(super) path: PathBuf,
+    pub(super) pattern: usize,
+    pub(super) size: u64,
+    pub(super) modified: Option<std::time::SystemTime>,
+}
+
+/// All files that the patterns find now, each once, by the first pattern that finds it.
+pub(super) fn candidates(patterns: &[Pattern]) -> Vec<Candidate> {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for (pattern, p) in patterns.iter().enumerate() {
+        // The pattern was checked when it was made.
+        for path in glob::glob(&p.text).into_iter().flatten().flatten() {
+            if let Some(candidate) = candidate(path, pattern)
+                && seen.insert(candidate.id)
+            {
+                found.push(candidate);
+            }
+        }
+    }
+    found
+}
+
+fn candidate(path: PathBuf, pattern: usize) -> Option<Candidate> {
+    let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    Some(Candidate {
+        id: FileId::of(&metadata),
+        path,
+        pattern,
+        size: metadata.len(),
+        modified: metadata.modified().ok(),
+    })
+}
+
+/// The files beside a path whose names begin with its name: where rotation puts what was there before.
+fn siblings(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_owned();
+    path.parent()
+        .and_then(|dir| std::fs::read_dir(dir).ok())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .take(MAX_SIBLINGS)
+        .filter(move |entry| {
+            entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(name.as_encoded_bytes())
+        })
+        .map(|entry| entry.path())
+}
+
+/// A file of this identity that still holds what a fingerprint says, wherever rotation may have put it.
+pub(super) fn find(id: FileId, path: &Path, print: &Fingerprint) -> Option<(File, PathBuf)> {
+    std::iter::once(path.to_owned())
+        .chain(siblings(path))
+        .find_map(|path| {
+            let file = File::open(&path).ok()?;
+            let same = FileId::of(&file.metadata().ok()?) == id && print.matches(&file);
+            same.then_some((file, path))
+        })
+}
+
+/// A copy that was made of a file before it was truncated: a new file beside it, with a name that begins with its
+/// name, which holds what a fingerprint says. `taken` are files that are known otherwise.
+pub(super) fn find_copy(path: &Path, print: &Fingerprint, taken: impl Fn(FileId) -> bool) -> Option<(File, PathBuf)> {
+    if print.offset == 0 {
+        return None;
+    }
+    siblings(path).filter(|sibling| sibling != path).find_map(|path| {
+        let file = File::open(&path).ok()?;
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let copy = !taken(FileId::of(&metadata)) && print.matches(&file);
+        copy.then_some((file, path))
+    })
+}
+
+/// Whether a candidate may be a copy of a file that is still being followed, made just now by a rotation that will
+/// truncate the file next.
+pub(super) fn may_be_copy(candidate: &Candidate, original: &Path, print: &Fingerprint, original_size: u64) -> bool {
+    let beside = candidate.path.parent() == original.parent() && candidate.path != original;
+    let named = match (candidate.path.file_name(), original.file_name()) {
+        (Some(copy), Some(name)) => copy.as_encoded_bytes().starts_with(name.as_encoded_bytes()),
+        _ => false,
+    };
+    if !beside || !named || candidate.size == 0 || candidate.size > original_size {
+        return false;
+    }
+    let Ok(file) = File::open(&candidate.path) else {
+        return false;
+    };
+    if print.offset > 0 {
+        return print.matches(&file);
+    }
+    // Nothing of the original was read yet: compare how they begin.
+    let Ok(original) = File::open(original) else {
+        return false;
+    };
+    Fingerprint::take(&file, candidate.size).is_ok_and(|print| print.matches(&original))
+}

@@ -1,0 +1,118 @@
+//! What is remembered of log files between two runs: checkpoints, and the batch that is under way.
+
+use super::fingerprint::{FileId, Fingerprint};
+use model::{Error, Fs, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The version of the file's format.
+const VERSION: u32 = 1;
+/// The file may not be larger than this.
+const LIMIT_BYTES: u64 = 64 << 20;
+
+/// Everything in `files.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The version of this format.
+    version: u32,
+    /// The epoch of the sequence numbers; a new one when the state was lost.
+    pub epoch: u64,
+    /// The number of the last batch that was made.
+    pub sequence: u64,
+    /// The files, with everything before their checkpoint acknowledged.
+    pub files: Vec<Checkpoint>,
+    /// The batch that may or may not have been taken.
+    pub under_way: Option<Intent>,
+}
+
+impl State {
+    /// Nothing read yet.
+    pub fn new(epoch: u64) -> Self {
+        Self {
+            version: VERSION,
+            epoch,
+            sequence: 0,
+            files: Vec::new(),
+            under_way: None,
+        }
+    }
+}
+
+/// How far a file has been acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The file.
+    pub id: FileId,
+    /// Where it was seen last.
+    pub path: PathBuf,
+    /// The offset, and what stands before it.
+    pub fingerprint: Fingerprint,
+    /// Whether the offset lies inside a line that was cut.
+    pub skipping: bool,
+}
+
+/// A batch before it is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Its number.
+    pub sequence: u64,
+    /// The time that lines without one get, in nanoseconds.
+    pub read_at_ns: i64,
+    /// What it is made of.
+    pub ranges: Vec<Range>,
+}
+
+/// Bytes of one file. Begins at the file's checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// The file.
+    pub id: FileId,
+    /// The end of the range, and what stands before it.
+    pub end: Fingerprint,
+    /// Whether the range ends inside a line that was cut.
+    pub skipping: bool,
+}
+
+/// The file on disk.
+pub struct StateFile {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// In a directory, which must exist.
+    pub fn new(fs: Arc<dyn Fs>, dir: &Path) -> Self {
+        Self {
+            fs,
+            path: dir.join("files.json"),
+        }
+    }
+    /// What was saved last; `None` when nothing was.
+    ///
+    /// # Errors
+    /// [`model::ErrorKind::Corrupt`] when it cannot be understood.
+    pub fn load(&self) -> Result<Option<State>> {
+        let bytes = match self.fs.read(&self.path, LIMIT_BYTES) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::from(e).within(self.path.display())),
+        };
+        let bad = |what: String| Error::corrupt(format!("{}: {what}", self.path.display()));
+        let state: State = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        if state.version != VERSION {
+            return Err(bad(format!(
+                "format version {} is not known; this program knows {VERSION}",
+                state.version
+            )));
+        }
+        Ok(Some(state))
+    }
+    /// Replaces the file, durably.
+    pub fn save(&self, state: &State) -> Result<()> {
+        let bytes = serde_json::to_vec(state).map_err(|e| Error::internal(e.to_string()))?;
+        self.fs
+            .replace(&self.path, &bytes)
+            .map_err(|e| Error::from(e).within(self.path.display()))
+    }
+}
