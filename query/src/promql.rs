@@ -5,7 +5,7 @@ mod convert;
 mod eval;
 mod functions;
 mod histogram;
-mod labels;
+pub(crate) mod label_functions;
 mod notes;
 mod select;
 mod window;

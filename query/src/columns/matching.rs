@@ -1,6 +1,6 @@
 //! Operators between two vectors: which elements meet, and what labels the result has.
 
-use super::operators::Operator;
+use super::operators::{Compute, Operator};
 use super::{ABSENT, Column, Steps, charge, is_absent, without_reserved};
 use model::labels::METRIC_NAME;
 use model::{Budget, Error, ErrorKind, Labels, Result};
@@ -84,9 +84,6 @@ impl Matching {
         builder.build()
     }
 }
-
-/// Computes one operator from its operands; PromQL and LogQL differ in some.
-pub(crate) type Compute = fn(Operator, f64, f64) -> f64;
 
 /// Which series of a side belong to each match group.
 struct Groups {

@@ -1,5 +1,7 @@
 //! The binary operators on two numbers.
 
+use super::{ABSENT, Column};
+
 /// A binary operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Operator {
@@ -20,6 +22,9 @@ pub(crate) enum Operator {
     Or,
     Unless,
 }
+
+/// Computes one operator from its operands; PromQL and LogQL differ in some.
+pub(crate) type Compute = fn(Operator, f64, f64) -> f64;
 
 impl Operator {
     /// `== != > >= < <=`
@@ -80,4 +85,33 @@ impl Operator {
             _ => false,
         }
     }
+}
+
+/// An operator between a vector and a scalar. A comparison without `bool` keeps the vector's values.
+pub(crate) fn with_scalar(
+    op: Operator,
+    mut columns: Vec<Column>,
+    scalar: &[f64],
+    scalar_is_left: bool,
+    return_bool: bool,
+    compute: Compute,
+) -> Vec<Column> {
+    let filters = op.is_comparison() && !return_bool;
+    for column in &mut columns {
+        column.map_steps(|i, v| {
+            let (l, r) = if scalar_is_left {
+                (scalar[i], v)
+            } else {
+                (v, scalar[i])
+            };
+            match (filters, op.holds(l, r)) {
+                (true, true) => v,
+                (true, false) => ABSENT,
+                (false, _) => compute(op, l, r),
+            }
+        });
+        column.drop_name |= !filters;
+    }
+    columns.retain(|c| !c.is_empty());
+    columns
 }

@@ -2,8 +2,8 @@
 //! limits, resolves times and names what is not supported.
 
 use super::ast::{
-    Aggregate, AggregateOp, Binary, Call, Expr, Function, Kind, RangeFunction, RangeSelector, Selector,
-    Subquery, TimeShift,
+    Aggregate, AggregateOp, Binary, Call, Expr, Kind, RangeFunction, RangeSelector, Selector, Subquery,
+    TimeShift,
 };
 use super::functions;
 use crate::columns::Steps;

@@ -8,7 +8,7 @@ use super::notes::Notes;
 use super::select::{Purpose, Wanted, sort_by_labels, without_stale};
 use super::window::{Parameters, Samples, Windows, evaluate};
 use crate::columns::aggregate::{self, Selection};
-use crate::columns::operators::Operator;
+use crate::columns::operators::{Operator, with_scalar};
 use crate::columns::{
     ABSENT, Column, Steps, charge, is_absent, matching, merge_same_labels, without_reserved,
 };
@@ -111,6 +111,7 @@ impl Evaluator<'_> {
                 &right,
                 false,
                 return_bool,
+                Operator::number,
             ))),
             (Value::Scalar(left), Value::Vector(columns)) => Ok(Value::Vector(with_scalar(
                 b.op,
@@ -118,6 +119,7 @@ impl Evaluator<'_> {
                 &left,
                 true,
                 return_bool,
+                Operator::number,
             ))),
             (Value::Vector(left), Value::Vector(right)) => {
                 let columns = if b.op.is_set() {
@@ -246,17 +248,18 @@ impl Evaluator<'_> {
             Function::SortByLabel { descending } => {
                 let columns = self.sortable(c, steps)?;
                 let labels = texts(&c.args[1..]);
-                Ok(Value::Vector(super::labels::sort_by_label(
+                Ok(Value::Vector(super::label_functions::sort_by_label(
                     columns, &labels, steps, descending,
                 )))
             }
             Function::LabelReplace => {
-                super::labels::label_replace(self.vector(arg(0)?, steps)?, &texts(&c.args[1..]))
+                super::label_functions::label_replace(self.vector(arg(0)?, steps)?, &texts(&c.args[1..]))
                     .and_then(merge_same_labels)
                     .map(Value::Vector)
             }
             Function::LabelJoin => {
-                let columns = super::labels::label_join(self.vector(arg(0)?, steps)?, &texts(&c.args[1..]));
+                let columns =
+                    super::label_functions::label_join(self.vector(arg(0)?, steps)?, &texts(&c.args[1..]));
                 merge_same_labels(columns).map(Value::Vector)
             }
             Function::HistogramQuantile => {
@@ -526,34 +529,6 @@ fn wrong_kind(wanted: &str, expr: &Expr) -> Error {
         "the tree has {} where {wanted} is needed",
         expr.kind().as_str()
     ))
-}
-
-/// An operator between a vector and a scalar.
-fn with_scalar(
-    op: Operator,
-    mut columns: Vec<Column>,
-    scalar: &[f64],
-    scalar_is_left: bool,
-    return_bool: bool,
-) -> Vec<Column> {
-    let filters = op.is_comparison() && !return_bool;
-    for column in &mut columns {
-        column.map_steps(|i, v| {
-            let (l, r) = if scalar_is_left {
-                (scalar[i], v)
-            } else {
-                (v, scalar[i])
-            };
-            match (filters, op.holds(l, r)) {
-                (true, true) => v,
-                (true, false) => ABSENT,
-                (false, _) => op.number(l, r),
-            }
-        });
-        column.drop_name |= !filters;
-    }
-    columns.retain(|c| !c.is_empty());
-    columns
 }
 
 fn clamp(value: f64, min: f64, max: f64) -> f64 {
