@@ -266,12 +266,12 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), at in any::<prop::sample::Index>(), bit in 0..8) {
+        fn garbage_is_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), at in any::<prop::sample::Index>(), bit in 0..8_u32) {
             let _ = Columns::decode(&bytes);
             let columns = build(&[(1, "one".into(), 1, true), (2, "two".into(), 0, false)]);
             let mut block = columns.encode(&mut Compressor::new(1).unwrap()).unwrap();
             let at = at.index(block.len());
-            block[at] ^= 1 << bit;
+            block[at] ^= 1_u8 << bit;
             let _ = Columns::decode(&block);
         }
     }

@@ -42,11 +42,11 @@ fn blocks_are_found_by_pair_and_word() {
     let reader = open(&fs).unwrap();
     let pair = |n: &str, v: &str| reader.blocks(Kind::Pair, &pair_term(n, v)).unwrap();
     assert_eq!(pair("block", "17"), [17]);
-    assert_eq!(pair("block", "300"), []);
+    assert!(pair("block", "300").is_empty());
     assert_eq!(pair("k", &"v".repeat(5000)).len(), 300);
     assert_eq!(reader.blocks(Kind::Word, b"third").unwrap().len(), 100);
     assert_eq!(reader.blocks(Kind::Word, b"all").unwrap().len(), 300);
-    assert_eq!(reader.blocks(Kind::Word, b"thir").unwrap(), []);
+    assert!(reader.blocks(Kind::Word, b"thir").unwrap().is_empty());
     let (values, complete) = reader.terms_with_prefix(Kind::Pair, b"block\0").unwrap();
     assert_eq!((values.len(), complete), (300, false));
 }
