@@ -372,8 +372,12 @@ impl<'a> Counts<'a> {
             Some(index) => index,
             None => {
                 let mut builder = stream.to_builder();
-                for (name, value) in entry.metadata.iter().filter(|(n, _)| stream.get(n).is_none()) {
-                    builder.set(name.as_str(), value.as_str());
+                for (name, value) in &entry.metadata {
+                    if stream.get(name).is_some() {
+                        builder.set(format!("{name}_extracted"), value.as_str());
+                    } else {
+                        builder.set(name.as_str(), value.as_str());
+                    }
                 }
                 passed.write_to(&mut builder);
                 let index = self.index(builder.build())?;

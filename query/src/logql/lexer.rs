@@ -171,8 +171,17 @@ fn split_unit(text: &str) -> Option<(f64, &str)> {
     Some((text[..digits].parse().ok()?, &text[digits..]))
 }
 
-/// Durations as Go writes them, with days, weeks and years; whole nanoseconds.
+/// Durations in a query: as Go writes them, with days, weeks and years; whole nanoseconds.
 pub(super) fn duration_ns(text: &str) -> Option<i64> {
+    parse_duration(text, true)
+}
+
+/// Durations in the text of a label: as Go reads them, hours are the largest unit.
+pub(super) fn label_duration_ns(text: &str) -> Option<i64> {
+    parse_duration(text, false)
+}
+
+fn parse_duration(text: &str, with_days: bool) -> Option<i64> {
     const UNITS: [(&str, f64); 10] = [
         ("ns", 1.0),
         ("us", 1e3),
@@ -185,6 +194,7 @@ pub(super) fn duration_ns(text: &str) -> Option<i64> {
         ("w", 7.0 * 86_400e9),
         ("y", 365.0 * 86_400e9),
     ];
+    let units = if with_days { &UNITS[..] } else { &UNITS[..7] };
     let (sign, mut rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
     if rest == "0" {
         return Some(0);
@@ -195,7 +205,7 @@ pub(super) fn duration_ns(text: &str) -> Option<i64> {
         let end = after
             .find(|c: char| c.is_ascii_digit() || c == '.')
             .unwrap_or(after.len());
-        let (_, scale) = UNITS.iter().find(|(unit, _)| *unit == &after[..end])?;
+        let (_, scale) = units.iter().find(|(unit, _)| *unit == &after[..end])?;
         total += number * scale;
         rest = &after[end..];
     }

@@ -607,10 +607,7 @@ impl Parser<'_> {
     /// What stands behind a `|`.
     fn stage(&mut self) -> Result<Stage> {
         if let Token::Word(word) = self.peek().clone() {
-            let is_condition = matches!(
-                self.peek_second(),
-                Token::Symbol("=" | "!=" | "=~" | "!~" | "==" | ">" | ">=" | "<" | "<=")
-            );
+            let is_condition = self.starts_condition();
             if !is_condition {
                 match word.as_str() {
                     "json" => {
@@ -683,11 +680,17 @@ impl Parser<'_> {
     }
     fn label_filter_and(&mut self) -> Result<LabelFilter> {
         let mut left = self.label_filter()?;
-        while self.take_word("and") || self.take(",") {
+        // Conditions side by side hold together, with or without a word or a comma between them.
+        while self.take_word("and") || self.take(",") || self.starts_condition() {
             let right = self.label_filter()?;
             left = LabelFilter::And(Box::new(left), Box::new(right));
         }
         Ok(left)
+    }
+    fn starts_condition(&self) -> bool {
+        let comparison = ["=", "!=", "=~", "!~", "==", ">", ">=", "<", "<="];
+        matches!(self.peek(), Token::Word(_))
+            && matches!(self.peek_second(), Token::Symbol(s) if comparison.contains(s))
     }
     fn label_filter(&mut self) -> Result<LabelFilter> {
         if self.take("(") {

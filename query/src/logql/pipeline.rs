@@ -190,7 +190,7 @@ fn passes(filter: &LabelFilter, line: &mut Line<'_>) -> bool {
 fn read(text: &str, unit: Unit) -> Option<f64> {
     match unit {
         Unit::Number => text.parse().ok(),
-        Unit::Duration => lexer::duration_ns(text).map(|ns| ns as f64),
+        Unit::Duration => lexer::label_duration_ns(text).map(|ns| ns as f64),
         Unit::Bytes => lexer::bytes(text).or_else(|| text.parse().ok()),
     }
 }

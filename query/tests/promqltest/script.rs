@@ -6,32 +6,32 @@ use model::{Labels, Sample, Series};
 use query::promql::RangeParams;
 use regex::Regex;
 
-pub enum Command {
+pub(crate) enum Command {
     Clear,
     Load(Vec<Series>),
     Eval(Box<Eval>),
 }
 
 /// One `eval` with what is expected of it.
-pub struct Eval {
-    pub expr: String,
-    pub when: When,
-    pub ordered: bool,
-    pub fail: Option<Note>,
-    pub warnings: Vec<Note>,
-    pub infos: Vec<Note>,
-    pub expected: Expected,
+pub(crate) struct Eval {
+    pub(crate) expr: String,
+    pub(crate) when: When,
+    pub(crate) ordered: bool,
+    pub(crate) fail: Option<Note>,
+    pub(crate) warnings: Vec<Note>,
+    pub(crate) infos: Vec<Note>,
+    pub(crate) expected: Expected,
 }
 
 #[derive(Clone, Copy)]
-pub enum When {
+pub(crate) enum When {
     Instant(i64),
     Range(RangeParams),
 }
 
 /// A text that is expected.
 #[derive(Debug)]
-pub enum Note {
+pub(crate) enum Note {
     /// There must be none.
     None,
     Any,
@@ -40,7 +40,7 @@ pub enum Note {
 }
 
 impl Note {
-    pub fn is_satisfied_by(&self, text: &str) -> bool {
+    pub(crate) fn is_satisfied_by(&self, text: &str) -> bool {
         match self {
             Self::None => false,
             Self::Any => true,
@@ -51,7 +51,7 @@ impl Note {
 }
 
 #[derive(Debug)]
-pub enum Expected {
+pub(crate) enum Expected {
     Scalar(f64),
     Text(String),
     Series(Vec<(Labels, Vec<Item>)>),
@@ -60,7 +60,7 @@ pub enum Expected {
 
 impl Eval {
     /// Whether it can be asked as a range query too.
-    pub fn can_be_ranged(&self) -> bool {
+    pub(crate) fn can_be_ranged(&self) -> bool {
         let about_the_query = ["step()", "range()", "start()", "end()"];
         !self.ordered
             && !about_the_query.iter().any(|call| self.expr.contains(call))
@@ -69,7 +69,7 @@ impl Eval {
 }
 
 /// All commands with the number of their first line.
-pub fn parse(text: &str) -> Vec<(usize, Result<Command, String>)> {
+pub(crate) fn parse(text: &str) -> Vec<(usize, Result<Command, String>)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut commands = Vec::new();
     let mut at = 0;

@@ -4,7 +4,7 @@ use model::Labels;
 
 /// One point of a description.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Item {
+pub(crate) enum Item {
     Gap,
     Value(f64),
     Stale,
@@ -12,13 +12,13 @@ pub enum Item {
 }
 
 impl Item {
-    pub fn is_met_by(&self, got: f64) -> bool {
+    pub(crate) fn is_met_by(&self, got: f64) -> bool {
         matches!(self, Self::Value(expected) if almost_equal(*expected, got))
     }
 }
 
 /// Equal as the reference means it: both NaN, or nearly the same number.
-pub fn almost_equal(a: f64, b: f64) -> bool {
+pub(crate) fn almost_equal(a: f64, b: f64) -> bool {
     if a.is_nan() || b.is_nan() {
         return a.is_nan() && b.is_nan();
     }
@@ -26,13 +26,13 @@ pub fn almost_equal(a: f64, b: f64) -> bool {
 }
 
 /// Reads a whole line.
-pub fn parse(line: &str) -> Result<(Labels, Vec<Item>), String> {
+pub(crate) fn parse(line: &str) -> Result<(Labels, Vec<Item>), String> {
     let (labels, rest) = labels(line.trim())?;
     Ok((labels, items(rest)?))
 }
 
 /// Reads the metric at the start of a line; gives back the rest.
-pub fn labels(line: &str) -> Result<(Labels, &str), String> {
+pub(crate) fn labels(line: &str) -> Result<(Labels, &str), String> {
     let name_end = line
         .find(|c: char| c == '{' || c == '@' || c.is_whitespace())
         .unwrap_or(line.len());
@@ -86,7 +86,7 @@ fn word(text: &str) -> Result<(String, &str), String> {
     Err(format!("no end of the text at {text:?}"))
 }
 
-pub fn items(text: &str) -> Result<Vec<Item>, String> {
+pub(crate) fn items(text: &str) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     for token in tokens(text) {
         item(&token, &mut items).ok_or_else(|| format!("item {token:?}"))?;
@@ -163,6 +163,6 @@ fn item(token: &str, into: &mut Vec<Item>) -> Option<()> {
     Some(())
 }
 
-pub fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     text.parse().ok()
 }
