@@ -1,2 +1,40 @@
-//! Entry point.
-fn main() {}
+//! The program `binnacle`: reads the command line and runs what it says.
+
+use anyhow::Result;
+use clap::Parser as _;
+use collector::cli::{Cli, Command, RunArgs};
+use model::Clock as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
+        Command::Run(args) => run(&args),
+        Command::Query(args) => query(&args),
+        Command::Check(args) => return if collector::command::check::run(&args) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&e);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a program that ends")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("binnacle: {error:#}");
+}
+
+fn run(args: &RunArgs) -> Result<()> {
+    let config = collector::config::Config::load(args)?;
+    let workers = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("binnacle").build()?;
+    workers.block_on(collector::run::run(config))
+}
+
+fn query(args: &collector::cli::QueryArgs) -> Result<()> {
+    let now_ms = runtime::clock::SystemClock::new().now_ms();
+    let worker = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    worker.block_on(collector::command::query::run(args, now_ms))
+}

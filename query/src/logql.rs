@@ -13,8 +13,8 @@ use crate::promql::InstantSample;
 use ast::Query;
 use eval::{Evaluator, Times, Value};
 use model::{
-    Budget, Direction, Error, Labels, LogBatch, QueryLimits, Read, Result, Sample, SeriesData, Tenant,
-    TimeRange,
+    Budget, Direction, Error, Labels, LogBatch, Matcher, QueryLimits, Read, Result, Sample, SeriesData,
+    Tenant, TimeRange,
 };
 use std::sync::Arc;
 
@@ -190,4 +190,15 @@ impl Engine {
 /// `BadData` with line and column.
 pub fn parse(expr: &str) -> Result<()> {
     parser::parse(expr).map(|_| ())
+}
+
+/// Reads a bare stream selector, as the parameters `match[]` and `query` of the label endpoints have it.
+///
+/// # Errors
+/// `BadData` with line and column when it does not parse or has a pipeline.
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
+    match parser::parse(text)? {
+        Query::Log(selector) if selector.stages.is_empty() => Ok(selector.matchers),
+        _ => Err(Error::bad_data(format!("{text:?} is not a stream selector"))),
+    }
 }

@@ -12,7 +12,7 @@ mod window;
 
 use crate::columns::{Column, Steps, drop_names, into_matrix, into_vector};
 use eval::{Evaluator, Value};
-use model::{Budget, Error, Labels, QueryLimits, Read, Result, Sample, SeriesData, Tenant};
+use model::{Budget, Error, Labels, Matcher, QueryLimits, Read, Result, Sample, SeriesData, Tenant};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -218,4 +218,18 @@ impl Evaluator<'_> {
 /// `BadData` with a sentence that says what is wrong.
 pub fn parse(expr: &str) -> Result<()> {
     convert::expression(expr, Steps::at(0)).map(|_| ())
+}
+
+/// Reads a bare selector, as the parameter `match[]` has it, into its matchers.
+///
+/// # Errors
+/// `BadData` when it does not parse, or is more than a selector of instants without modifiers.
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
+    let expr = convert::expression(text, Steps::at(0))?;
+    match expr.bare() {
+        ast::Expr::Selector(selector) if selector.time == ast::TimeShift::default() => {
+            Ok(selector.matchers.clone())
+        }
+        _ => Err(Error::bad_data(format!("{text:?} is not a series selector"))),
+    }
 }

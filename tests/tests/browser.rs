@@ -33,12 +33,8 @@ async fn the_page_shows_all_three_signals() {
         ]);
         peers::run(sdk).await.unwrap();
     }
-    wait::until("the container's metrics", || {
-        binnacle.promql_value(&format!(
-            r#"sum(rate(container_cpu_usage_seconds_total{{container_id="{name}"}}[30s]))"#
-        ))
-    })
-    .await;
+    let usage = format!(r#"sum(rate(container_cpu_usage_seconds_total{{container_id="{name}"}}[30s]))"#);
+    wait::until("the container's metrics", || binnacle.promql_value(&usage)).await;
     let mut node = Command::new("node");
     node.args(["--test", "--test-reporter=spec"])
         .current_dir(tests::workspace_root().join("tests/browser"));

@@ -67,8 +67,6 @@ async fn a_containers_load_and_limit_are_those_of_its_cgroup() {
     // The figure lies between what the files said before and after it was asked.
     wait::until("its processor time", || async {
         let before = cpu_seconds(&name);
-        let reported = series(&binnacle, "sum(container_cpu_usage_seconds_total", &name).await;
-        let _ = reported;
         let found = binnacle
             .promql(&format!(
                 r#"sum by (id) (container_cpu_usage_seconds_total{{id="/binnacle-test/{name}"}})"#
@@ -210,10 +208,8 @@ async fn one_container_is_one_identity_in_three_signals() {
     tests::peers::run(sdk).await.unwrap();
 
     let key = format!(r#"{{container_id="{name}"}}"#);
-    wait::until("its metrics", || {
-        binnacle.promql_value(&format!("max(container_memory_usage_bytes{key})"))
-    })
-    .await;
+    let usage = format!("max(container_memory_usage_bytes{key})");
+    wait::until("its metrics", || binnacle.promql_value(&usage)).await;
     wait::until("its log file and its SDK's log", || async {
         let lines = binnacle.logql(&key).await?;
         ensure!(

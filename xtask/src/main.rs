@@ -80,7 +80,7 @@ fn test() -> Result<()> {
     if shell::succeeds("cargo", &["deny", "--version"]) {
         Step::cargo(
             "licences and sources",
-            &["deny", "--offline", "check", "licenses", "bans", "sources"],
+            &["deny", "check", "licenses", "bans", "sources"],
         )
         .run()?;
     } else {

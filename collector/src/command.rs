@@ -1,0 +1,4 @@
+//! The subcommands other than `run`: programs for a person at a shell.
+
+pub mod check;
+pub mod query;
