@@ -9,6 +9,9 @@ export const activeAlerts = signal<Alert[] | undefined>(undefined);
 /** How many alerts fire, without the one that always does; `undefined` until known. */
 export const firing = signal<number | undefined>(undefined);
 
+/** Whether the alert that always fires does; `undefined` until known. */
+export const watchdogFires = signal<boolean | undefined>(undefined);
+
 export function keepAlertsFresh(): void {
   effect(() => {
     void timeWindow.value;
@@ -18,11 +21,14 @@ export function keepAlertsFresh(): void {
       (found) => {
         const real = found.filter((a) => !isWatchdog(a.labels["alertname"]));
         activeAlerts.value = real;
+        watchdogFires.value = found.some((a) => isWatchdog(a.labels["alertname"]) && a.state === "firing");
         firing.value = real.filter((a) => a.state === "firing").length;
       },
       () => {
-        // The page that needs them says why; a badge that is not known is not shown.
-        if (!cancel.signal.aborted) firing.value = undefined;
+        // What is not known is not shown: neither a count nor that all is quiet.
+        if (cancel.signal.aborted) return;
+        firing.value = undefined;
+        activeAlerts.value = undefined;
       },
     );
     return () => cancel.abort();

@@ -206,7 +206,7 @@ function joinLives(lives: Life[]): ContainerRow[] {
 }
 
 /** Several lives on one line; where two overlap, the larger value is drawn. */
-function overlay(rows: Row[]): Row {
+export function overlay(rows: Row[]): Row {
   const [first = [], ...rest] = rows;
   return first.map((value, i) =>
     rest.reduce<number | null>((most, row) => {

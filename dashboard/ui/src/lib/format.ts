@@ -10,8 +10,8 @@ function digits(value: number): string {
   if (size === 0) return "0";
   if (size >= 100) return value.toFixed(0);
   if (size >= 10) return trimmed(value.toFixed(1));
-  if (size >= 0.01) return trimmed(value.toFixed(2));
-  return value.toPrecision(2);
+  if (size >= 1) return trimmed(value.toFixed(2));
+  return String(Number(value.toPrecision(2)));
 }
 
 function trimmed(text: string): string {
@@ -74,7 +74,7 @@ export function format(value: number | null | undefined, unit: Unit): string {
     case "seconds":
       return duration(value);
     case "cores":
-      return value > 0 && value < 0.01 ? "<0.01" : digits(value);
+      return value > 0 && value < 0.001 ? "<0.001" : digits(value);
     case "count":
       return count(value);
     case "number":

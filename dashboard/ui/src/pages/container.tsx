@@ -1,7 +1,7 @@
 // One container: its charts over time, its alerts, its latest log lines, and the ways to its logs and traces.
 import { useComputed } from "@preact/signals";
 import { activeAlerts } from "../lib/alerting";
-import { containerOf, logSelector, logsLink, titleOf, tracesLink, type ContainerId } from "../lib/containers";
+import { containerOf, overlay, logSelector, logsLink, titleOf, tracesLink, type ContainerId } from "../lib/containers";
 import { shortId, type Unit } from "../lib/format";
 import { useLoad } from "../lib/load";
 import { lines as logLines } from "../lib/loki";
@@ -29,15 +29,6 @@ interface Found {
 
 function row(series: GridSeries[]): (number | null)[] {
   return series[0]?.values ?? [];
-}
-
-/** A line per life of the container; with only one of them the name says more than an id. */
-function perLife(series: GridSeries[], label: string, fill: boolean): Line[] {
-  if (series.length === 1) return [{ label, values: row(series), fill }];
-  return series.map(({ labels, values }) => ({
-    label: shortId(labels["container_id"] || labels["id"]?.split("/").at(-1) || label),
-    values,
-  }));
 }
 
 function positive(line: Line): boolean {
@@ -85,14 +76,14 @@ async function find(labels: Record<string, string>, at: Grid, cancel: AbortSigna
         title: "CPU",
         unit: "cores",
         atLeast: 0.05,
-        lines: [...perLife(cpu, "used", true), ...optional({ label: "quota", values: cores, color: "var(--bad)", dashed: true })],
+        lines: [{ label: "used", values: overlay(cpu.map((c) => c.values)), fill: true }, ...optional({ label: "quota", values: cores, color: "var(--bad)", dashed: true })],
       },
       {
         title: "Memory",
         unit: "bytes",
         atLeast: 1024 ** 2,
         lines: [
-          ...perLife(memory, "working set", true),
+          { label: "working set", values: overlay(memory.map((m) => m.values)), fill: true },
           ...optional(
             { label: "rss", values: row(rss), color: "var(--c3)" },
             { label: "cache", values: row(cache), color: "var(--c4)" },
@@ -160,7 +151,7 @@ function Facts({ who, startedMs, lives }: { who: ContainerId; startedMs: number 
     ["Id", shortId(who.containerId)],
     ["Node", who.node],
     ["Started", startedMs === undefined ? "" : dateTime(startedMs)],
-    ["Lives in this range", lives > 1 ? String(lives) : ""],
+    ["Restarts in this range", lives > 1 ? String(lives - 1) : ""],
     ["Control group", who.cgroup],
   ];
   return (

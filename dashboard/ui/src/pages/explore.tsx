@@ -6,7 +6,7 @@ import { useLoad } from "../lib/load";
 import { link, param, setParams } from "../lib/place";
 import { instant, metricNames, ranged, times, type GridSeries, type InstantValue, type Labels } from "../lib/prom";
 import { dateTime, grid, refreshNow, timeWindow } from "../lib/time";
-import { Chart } from "../parts/chart";
+import { Chart, PALETTE_SIZE } from "../parts/chart";
 import { Panel } from "../parts/panel";
 import { Empty, StateOf } from "../parts/state";
 
@@ -139,7 +139,12 @@ function Result({ expr }: { expr: string }) {
             {data.warnings.map((warning) => <p class="notice warm" key={warning}>{warning}</p>)}
             <Chart
               times={times(data.at)}
-              lines={drawn.map((s) => ({ label: nameAmong(s.labels, data.series), values: s.values }))}
+              lines={drawn.map((s, i) => ({
+                label: nameAmong(s.labels, data.series),
+                values: s.values,
+                // The palette starts over here, so the lines have to differ otherwise.
+                dashed: i >= PALETTE_SIZE,
+              }))}
               unit="number"
               height={280}
               from={timeWindow.value.start / 1000}

@@ -1,6 +1,6 @@
 // The first page: how this node and its containers fare, worst first.
 import { useComputed } from "@preact/signals";
-import { activeAlerts, severityRank } from "../lib/alerting";
+import { activeAlerts, severityRank, watchdogFires } from "../lib/alerting";
 import { bytes, count, duration, format, type Unit } from "../lib/format";
 import { useLoad } from "../lib/load";
 import { disks, nodes, nodeSeries, type NodeId, type SeenNode } from "../lib/nodes";
@@ -49,13 +49,18 @@ export function Overview() {
 function Attention() {
   const all = activeAlerts.value;
   if (all === undefined) return null;
+  const silent = watchdogFires.value === false;
   const firing = all
     .filter((a) => a.state === "firing")
     .sort((a, b) => severityRank(a.labels["severity"]) - severityRank(b.labels["severity"]));
   const pending = all.length - firing.length;
   return (
-    <p class={`attention ${firing.length > 0 ? "bad" : "good"}`} role="status">
-      {firing.length === 0 ? (
+    <p class={`attention ${firing.length > 0 ? "bad" : silent ? "warm" : "good"}`} role="status">
+      {firing.length === 0 && silent ? (
+        <span>
+          <b>No alert fires, nor does the watchdog.</b> It always should, so <a href={link("/alerts")}>alerting may not work</a>.
+        </span>
+      ) : firing.length === 0 ? (
         <span>
           <b>All quiet.</b> No alert fires{pending > 0 ? `, ${pending} pending` : ""}.
         </span>

@@ -206,7 +206,7 @@ function TraceList({ traces }: { traces: Trace[] }) {
                   {t.spans.length}{" "}
                   {t.errors > 0 && <span class="tag bad">{plural(t.errors, "error")}</span>}
                 </td>
-                <td class="services">
+                <td class="services" title={t.services.join(", ")}>
                   {t.services.slice(0, 5).map((s) => (
                     <span class="service" key={s}>
                       <i style={{ background: colorOf(s) }} />
