@@ -1,8 +1,9 @@
 //! What one query may spend, and the means to stop it.
 
 use crate::{Clock, Error, ErrorKind, Result};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The most that one query may use of each thing. The names are those of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,11 @@ struct Inner {
     clock: Arc<dyn Clock>,
     started_ns: u64,
     cancel: CancelToken,
+    warnings: Mutex<BTreeSet<String>>,
 }
+
+/// Different warnings that one query keeps; more add nothing for its reader.
+const MAX_WARNINGS: usize = 20;
 
 impl Budget {
     /// A full purse whose time starts now.
@@ -70,6 +75,7 @@ impl Budget {
             clock,
             started_ns,
             cancel,
+            warnings: Mutex::default(),
         }))
     }
     /// A purse without bottom; for tests and for bounded work of our own.
@@ -119,6 +125,18 @@ impl Budget {
     /// Takes bytes out of the purse.
     pub fn charge_bytes(&self, n: u64) -> Result<()> {
         charge(&self.0.bytes, n, self.0.limits.max_bytes, "bytes", "max_bytes")
+    }
+    /// Notes that the answer lacks something, for instance because of a damaged file. Equal ones are noted once.
+    pub fn warn(&self, text: impl Into<String>) {
+        let mut warnings = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if warnings.len() < MAX_WARNINGS {
+            warnings.insert(text.into());
+        }
+    }
+    /// What was noted, for the warnings of the query's result.
+    pub fn warnings(&self) -> Vec<String> {
+        let warnings = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.iter().cloned().collect()
     }
     /// Fails when the query was cancelled or its time is over. Cheap enough for once per series or block.
     pub fn check(&self) -> Result<()> {
@@ -191,5 +209,15 @@ mod tests {
         assert_eq!(says(budget.check(), "timeout_ms"), ErrorKind::Timeout);
         budget.clone().cancel_token().cancel();
         assert_eq!(says(budget.check(), "cancelled"), ErrorKind::Cancelled);
+    }
+
+    #[test]
+    fn equal_warnings_are_noted_once_and_not_without_end() {
+        let budget = Budget::unlimited();
+        budget.warn("a part is damaged");
+        budget.clone().warn("a part is damaged");
+        assert_eq!(budget.warnings(), ["a part is damaged"]);
+        (0..100).for_each(|i| budget.warn(format!("{i}")));
+        assert_eq!(budget.warnings().len(), 20);
     }
 }

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -98,8 +98,9 @@ pub struct GroupCommit<T, R> {
 enum Way<T, R> {
     Inline(Mutex<Apply<T, R>>),
     Thread {
-        queue: Option<SyncSender<Pending<T, R>>>,
-        thread: Option<JoinHandle<()>>,
+        /// `None` once closed. A lock that is only ever taken for writing by `close`.
+        queue: RwLock<Option<SyncSender<Pending<T, R>>>>,
+        thread: Mutex<Option<JoinHandle<()>>>,
     },
 }
 
@@ -130,8 +131,8 @@ impl<T: Send + 'static, R: Send + 'static> GroupCommit<T, R> {
                 .spawn(move || worker.run())
                 .map_err(|e| Error::internal(format!("cannot start the committer of the log {name}: {e}")))?;
             Way::Thread {
-                queue: Some(sender),
-                thread: Some(thread),
+                queue: RwLock::new(Some(sender)),
+                thread: Mutex::new(Some(thread)),
             }
         } else {
             Way::Inline(Mutex::new(apply))
@@ -161,7 +162,10 @@ impl<T: Send + 'static, R: Send + 'static> GroupCommit<T, R> {
                 let mut apply = apply.lock().unwrap_or_else(PoisonError::into_inner);
                 commit_group(&self.log, &mut *apply, vec![pending]);
             }
-            Way::Thread { queue, .. } => self.enqueue(queue.as_ref(), pending),
+            Way::Thread { queue, .. } => {
+                let queue = queue.read().unwrap_or_else(PoisonError::into_inner);
+                self.enqueue(queue.as_ref(), pending);
+            }
         }
         Commit(commit)
     }
@@ -212,34 +216,34 @@ impl<T: Send + 'static, R: Send + 'static> GroupCommit<T, R> {
         self.lock().size_bytes()
     }
     /// Commits everything queued, stops the thread and seals the log. Further writes are refused.
-    pub fn close(&mut self) -> Result<()> {
-        self.stop();
+    pub fn close(&self) -> Result<()> {
+        self.way.stop();
         self.lock().seal()
     }
 
-    fn stop(&mut self) {
-        if let Way::Thread { queue, thread } = &mut self.way {
-            drop(queue.take());
-            if let Some(thread) = thread.take()
-                && thread.join().is_err()
-            {
-                tracing::error!("the committer of a write-ahead log panicked");
-            }
-        }
-    }
     fn lock(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T, R> Way<T, R> {
+    /// Lets the thread commit what is queued and end.
+    fn stop(&self) {
+        let Way::Thread { queue, thread } = self else {
+            return;
+        };
+        drop(queue.write().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|t| t.join().is_err()) {
+            tracing::error!("the committer of a write-ahead log panicked");
+        }
     }
 }
 
 impl<T, R> Drop for GroupCommit<T, R> {
     /// Commits what is queued and stops the thread, without a seal.
     fn drop(&mut self) {
-        if let Way::Thread { queue, thread } = &mut self.way {
-            drop(queue.take());
-            // A panic in the thread was printed by it; there is nobody here to tell.
-            let _ = thread.take().map(JoinHandle::join);
-        }
+        self.way.stop();
     }
 }
 

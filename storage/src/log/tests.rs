@@ -381,7 +381,7 @@ fn stepped(
 #[test]
 fn writes_that_queue_up_share_an_fsync_and_keep_their_order() {
     let fs = FaultyFs::new(1);
-    let (mut commit, go) = stepped(&fs, CommitOptions::default());
+    let (commit, go) = stepped(&fs, CommitOptions::default());
     let metrics = commit.metrics().clone();
     let writes: Vec<_> = (0..50)
         .map(|i| commit.submit(1, 1, format!("{i}").into_bytes(), i))

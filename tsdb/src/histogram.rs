@@ -1,0 +1,129 @@
+//! Native histograms as bytes: one encoding for the log and for chunks.
+
+use crate::bytes::{Cursor, put_float, put_int, put_uint};
+use model::Result;
+use model::metric::{Histogram, HistogramSample};
+
+const IS_GAUGE: u8 = 1;
+
+/// Appends a histogram without its time.
+pub(crate) fn encode(into: &mut Vec<u8>, h: &Histogram) {
+    into.push(if h.is_gauge { IS_GAUGE } else { 0 });
+    put_int(into, i64::from(h.schema));
+    for value in [h.zero_threshold, h.zero_count, h.count, h.sum] {
+        put_float(into, value);
+    }
+    for buckets in [&h.positive, &h.negative] {
+        put_uint(into, buckets.len() as u64);
+        let mut previous = 0;
+        for (index, count) in buckets {
+            put_int(into, i64::from(*index) - previous);
+            previous = i64::from(*index);
+            put_count(into, *count);
+        }
+    }
+    put_uint(into, h.custom_bounds.len() as u64);
+    h.custom_bounds.iter().for_each(|bound| put_float(into, *bound));
+}
+
+/// Reads what [`encode`] wrote.
+pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Histogram> {
+    let flags = cursor.byte()?;
+    let schema = to_i32(cursor.int()?)?;
+    let mut h = Histogram {
+        schema,
+        zero_threshold: cursor.float()?,
+        zero_count: cursor.float()?,
+        count: cursor.float()?,
+        sum: cursor.float()?,
+        is_gauge: flags & IS_GAUGE != 0,
+        ..Histogram::default()
+    };
+    for buckets in [&mut h.positive, &mut h.negative] {
+        let count = cursor.count(2)?;
+        let mut index = 0i64;
+        for _ in 0..count {
+            index = index.wrapping_add(cursor.int()?);
+            buckets.push((to_i32(index)?, count_of(cursor)?));
+        }
+    }
+    let bounds = cursor.count(8)?;
+    h.custom_bounds = (0..bounds).map(|_| cursor.float()).collect::<Result<_>>()?;
+    Ok(h)
+}
+
+fn to_i32(value: i64) -> Result<i32> {
+    i32::try_from(value).map_err(|_| crate::bytes::bad("a histogram's index is too large"))
+}
+
+/// Whole numbers, which counts mostly are, take one or two bytes; others a marker and eight.
+fn put_count(into: &mut Vec<u8>, count: f64) {
+    let whole = count as u64;
+    if whole < 1 << 52 && (whole as f64).to_bits() == count.to_bits() {
+        put_uint(into, whole + 1);
+    } else {
+        put_uint(into, 0);
+        put_float(into, count);
+    }
+}
+fn count_of(cursor: &mut Cursor<'_>) -> Result<f64> {
+    match cursor.uint()? {
+        0 => cursor.float(),
+        whole => Ok((whole - 1) as f64),
+    }
+}
+
+/// Histogram samples of one series as a chunk: each a time difference and the histogram, then zstd.
+pub(crate) fn encode_chunk(samples: &[HistogramSample]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut previous = 0i64;
+    for sample in samples {
+        put_int(&mut bytes, sample.timestamp_ms.wrapping_sub(previous));
+        previous = sample.timestamp_ms;
+        encode(&mut bytes, &sample.histogram);
+    }
+    crate::part::pack(&bytes)
+}
+
+/// Reads a chunk of `count` samples.
+pub(crate) fn decode_chunk(bytes: &[u8], count: usize) -> Result<Vec<HistogramSample>> {
+    let bytes = crate::part::unpack(bytes)?;
+    let mut cursor = Cursor::new(&bytes);
+    let mut timestamp_ms = 0i64;
+    (0..count)
+        .map(|_| {
+            timestamp_ms = timestamp_ms.wrapping_add(cursor.int()?);
+            Ok(HistogramSample {
+                timestamp_ms,
+                histogram: decode(&mut cursor)?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn float() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            (0u64..1000).prop_map(|n| n as f64),
+            any::<f64>().prop_filter("NaN does not equal itself", |f| !f.is_nan()),
+            Just(-0.0)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn histograms_come_back(samples in prop::collection::vec(
+            (any::<i64>(), -4i32..9, float(), prop::collection::vec((any::<i32>(), float()), 0..6), prop::collection::vec(float(), 0..4), any::<bool>()), 0..6)) {
+            let samples: Vec<_> = samples.into_iter().map(|(timestamp_ms, schema, sum, positive, custom_bounds, is_gauge)| HistogramSample {
+                timestamp_ms,
+                histogram: Histogram { schema, sum, count: sum, negative: positive.clone(), positive, custom_bounds, is_gauge, ..Histogram::default() },
+            }).collect();
+            let bytes = encode_chunk(&samples).unwrap();
+            prop_assert_eq!(decode_chunk(&bytes, samples.len()).unwrap(), samples);
+        }
+    }
+}

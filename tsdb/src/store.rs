@@ -1,0 +1,217 @@
+//! The store: all tenants behind the doors.
+
+use crate::metrics::Metrics;
+use crate::options::{Options, Stats};
+use crate::part::IndexCache;
+use crate::tenant::{Context, Tenant};
+use model::{
+    Answer, Batch, BoxFuture, Clock, Error, Fs, Labels, Meter, MetricMetadata, NoMeter, Read, Result, Scan,
+    ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
+};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use storage::{LogMetrics, StoreName, layout};
+
+/// Merges of one tenant in one [`Store::maintain`]: enough to keep up, few enough to let others have their turn.
+const MERGES_AT_ONCE: usize = 4;
+
+/// The metrics of all tenants. Clones share one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    context: Arc<Context>,
+    tenants: RwLock<BTreeMap<Name, Arc<Tenant>>>,
+}
+
+impl Store {
+    /// Opens the store below a data directory whose lock the caller holds; the log is replayed for every tenant
+    /// that is on disk.
+    ///
+    /// Errors: those of the disk, and [`model::ErrorKind::Corrupt`] for a damaged manifest or a newer format.
+    /// Damaged parts and log records do not keep it from opening: they are counted, logged, and shown by
+    /// [`Store::stats`] and in the warnings of queries that miss them.
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        data_dir: &Path,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        meter: &dyn Meter,
+    ) -> Result<Self> {
+        let names = layout::tenants(fs.as_ref(), data_dir, StoreName::Metrics)?;
+        let context = Arc::new(Context {
+            cache: IndexCache::new(options.cache_bytes),
+            metrics: Metrics::new(meter),
+            log_metrics: LogMetrics::new(meter, StoreName::Metrics.as_str()),
+            data_dir: data_dir.to_owned(),
+            fs,
+            options,
+            clock,
+        });
+        let mut tenants = BTreeMap::new();
+        for name in names {
+            let tenant =
+                Tenant::open(&context, &name, meter).map_err(|e| e.within(format_args!("tenant {name}")))?;
+            tenants.insert(name, Arc::new(tenant));
+        }
+        let store = Self {
+            inner: Arc::new(Inner {
+                context,
+                tenants: RwLock::new(tenants),
+            }),
+        };
+        store.show_stats();
+        Ok(store)
+    }
+
+    /// Writes every head into parts.
+    pub fn flush(&self) -> Result<()> {
+        self.each(Tenant::flush)
+    }
+    /// Writes every head into parts, and merges the parts of each day into one.
+    pub fn compact(&self) -> Result<()> {
+        self.each(|tenant| {
+            tenant.flush()?;
+            tenant.merge_all()
+        })
+    }
+    /// Removes parts that are older than the retention at this time.
+    pub fn enforce_retention(&self, now_ms: i64) -> Result<()> {
+        self.each(|tenant| tenant.enforce_retention(now_ms))
+    }
+    /// What has to be done from time to time: flushes heads that are large or old, enforces the retention, merges
+    /// parts, brings the gauges up to date. Blocks; call it about once a second where blocking is allowed. An
+    /// error (the first one; the others are logged) leaves everything as it was, and the next call tries again.
+    pub fn maintain(&self) -> Result<()> {
+        let now_ms = self.inner.context.clock.now_ms();
+        let done = self.each(|tenant| {
+            // One that fails must not keep the others from being done: a full disk is freed by the retention.
+            let flushed = if tenant.wants_flush() {
+                tenant.flush()
+            } else {
+                Ok(())
+            };
+            let retained = tenant.enforce_retention(now_ms);
+            let mut merged = Ok(());
+            for _ in 0..MERGES_AT_ONCE {
+                match tenant.merge_some() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(e) => {
+                        merged = Err(e);
+                        break;
+                    }
+                }
+            }
+            flushed.and(retained).and(merged)
+        });
+        self.show_stats();
+        done
+    }
+    /// What senders said of a tenant's metric families, by name.
+    pub fn metadata(&self, tenant: &Name) -> Vec<MetricMetadata> {
+        self.tenant(tenant).map(|t| t.metadata()).unwrap_or_default()
+    }
+    /// The tenants that have metrics, sorted.
+    pub fn tenants(&self) -> Vec<Name> {
+        self.read_tenants().keys().cloned().collect()
+    }
+    /// What the store holds right now.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.all().iter().for_each(|tenant| tenant.add_stats(&mut stats));
+        stats
+    }
+    /// Commits what is queued and closes the logs. Later writes are refused, reads go on.
+    pub fn close(&self) -> Result<()> {
+        self.each(Tenant::close)
+    }
+
+    /// Does something for every tenant; the first error is returned once all have had their turn.
+    fn each(&self, act: impl Fn(&Tenant) -> Result<()>) -> Result<()> {
+        let mut outcome = Ok(());
+        for tenant in self.all() {
+            let done = act(&tenant);
+            if outcome.is_ok() {
+                outcome = done;
+            } else if let Err(e) = done {
+                tracing::warn!(error = %e, "a tenant of the metrics store could not be maintained");
+            }
+        }
+        outcome
+    }
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        self.read_tenants().values().cloned().collect()
+    }
+    fn tenant(&self, name: &Name) -> Option<Arc<Tenant>> {
+        self.read_tenants().get(name).cloned()
+    }
+    fn read_tenants(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Name, Arc<Tenant>>> {
+        self.inner.tenants.read().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn tenant_for_write(&self, name: &Name) -> Result<Arc<Tenant>> {
+        if let Some(tenant) = self.tenant(name) {
+            return Ok(tenant);
+        }
+        let mut tenants = self.inner.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = tenants.get(name) {
+            return Ok(tenant.clone());
+        }
+        let limit = self.inner.context.options.limits.max_tenants;
+        if tenants.len() >= limit {
+            return Err(Error::limit(format!(
+                "tenant {name} would be one more than {limit} (limits.ingest.max_tenants)"
+            )));
+        }
+        // Leftovers of a tenant that was not there at start do not exist, so nobody has to count them.
+        let tenant = Arc::new(Tenant::open(&self.inner.context, name, &NoMeter)?);
+        tenants.insert(name.clone(), tenant.clone());
+        Ok(tenant)
+    }
+
+    fn show_stats(&self) {
+        let (stats, metrics) = (self.stats(), &self.inner.context.metrics);
+        let set = |gauge: &model::Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&metrics.head_series, stats.head_series);
+        set(&metrics.head_samples, stats.head_samples);
+        set(&metrics.head_bytes, stats.head_bytes);
+        set(&metrics.parts, stats.parts as u64);
+        set(&metrics.part_bytes, stats.part_bytes);
+        set(&metrics.unreadable_parts, stats.unreadable.len() as u64);
+    }
+}
+
+impl Write<model::Metrics> for Store {
+    fn write(&self, batch: Batch<model::Metrics>) -> BoxFuture<'_, Result<WriteOutcome>> {
+        Box::pin(async move { self.tenant_for_write(&batch.tenant)?.write(batch).await })
+    }
+}
+
+impl Read<SeriesData> for Store {
+    fn scan(&self, request: &ScanRequest) -> Result<Scan<SeriesData>> {
+        let batches = match self.tenant(&request.tenant) {
+            Some(tenant) => tenant.scan(request)?,
+            None => Box::new(std::iter::empty()),
+        };
+        Ok(Scan {
+            predicates: vec![Answer::Exact; request.predicate.leaves().len()],
+            aggregate: Answer::NotDone,
+            batches,
+        })
+    }
+    fn label_names(&self, request: &ScanRequest) -> Result<Vec<String>> {
+        self.tenant(&request.tenant)
+            .map_or(Ok(Vec::new()), |t| t.label_names(request))
+    }
+    fn label_values(&self, request: &ScanRequest, name: &str) -> Result<Vec<String>> {
+        self.tenant(&request.tenant)
+            .map_or(Ok(Vec::new()), |t| t.label_values(request, name))
+    }
+    fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
+        self.tenant(&request.tenant)
+            .map_or(Ok(Vec::new()), |t| t.series(request))
+    }
+}
