@@ -22,5 +22,7 @@ pub mod rfc3339;
 
 mod protobuf;
 mod quota;
+#[cfg(test)]
+mod testdata;
 
 pub use quota::{Decoded, Quota};

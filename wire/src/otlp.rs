@@ -72,7 +72,7 @@ impl Encoding {
 /// [`ErrorKind::BadData`] when the body is not such a request, [`ErrorKind::TooLarge`] when the quota is spent.
 pub fn decode_logs(body: &[u8], encoding: Encoding, now_ns: i64, quota: &Quota) -> Result<Decoded<Logs>> {
     let request: ExportLogsServiceRequest = request(body, encoding, &guard::LOGS, quota)?;
-    Ok(logs::to_model(request, now_ns))
+    logs::to_model(request, now_ns, quota)
 }
 
 /// Reads an `ExportTraceServiceRequest`. Spans without valid ids are refused each for itself.

@@ -180,6 +180,10 @@ impl Writer {
     pub(crate) fn finish(self) -> Vec<u8> {
         self.out
     }
+    #[cfg(test)]
+    pub(crate) fn raw(&mut self, byte: u8) {
+        self.out.push(byte);
+    }
     pub(crate) fn varint(&mut self, mut n: u64) {
         while n >= 0x80 {
             self.out.push((n & 0x7f) as u8 | 0x80);

@@ -1,7 +1,5 @@
 //! Numbers as Go reads and writes them.
 
-use model::time::NS_PER_MS;
-
 /// The NaN that Prometheus stores for every NaN that it reads, so that none is taken for a staleness marker.
 const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
@@ -28,11 +26,10 @@ pub(super) fn millis(text: &str) -> Option<i64> {
     text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
-/// A timestamp of OpenMetrics: seconds, in milliseconds, cut off towards zero.
+/// A timestamp of OpenMetrics: seconds, in milliseconds, cut off towards zero and at the ends of 64 bits.
 pub(super) fn seconds(text: &str) -> Option<i64> {
     let ms = float(text)? * 1000.0;
-    // The bound keeps later sums with nanoseconds from overflowing by accident; it lies beyond the year 290,000.
-    (ms.abs() < (i64::MAX / NS_PER_MS * 1000) as f64).then_some(ms as i64)
+    ms.is_finite().then_some(ms as i64)
 }
 
 /// A histogram's bound or a summary's quantile in the one form that Prometheus stores: as Go's `%g` with the

@@ -1,10 +1,10 @@
 //! Log records to entries of streams.
 
 use super::{attributes, nanos};
-use crate::Decoded;
+use crate::{Decoded, Quota};
 use model::identity::{label_name, stream_labels};
 use model::log::Metadata;
-use model::{Attributes, Labels, LogEntry, LogStream, Logs, Resource, Value};
+use model::{Attributes, Labels, LogEntry, LogStream, Logs, Resource, Result, Value};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
@@ -12,7 +12,11 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 /// exporter knows it. Our own agents use it for stream labels outside of the identity's table.
 pub(super) const LABELS_HINT: &str = "loki.resource.labels";
 
-pub(super) fn to_model(request: ExportLogsServiceRequest, now_ns: i64) -> Decoded<Logs> {
+pub(super) fn to_model(
+    request: ExportLogsServiceRequest,
+    now_ns: i64,
+    quota: &Quota,
+) -> Result<Decoded<Logs>> {
     let mut streams = Vec::new();
     for group in request.resource_logs {
         let (labels, resource_metadata) = stream(attributes::resource(group.resource));
@@ -24,21 +28,28 @@ pub(super) fn to_model(request: ExportLogsServiceRequest, now_ns: i64) -> Decode
             push(&mut shared, "scope_version", scope.version);
             push_attributes(&mut shared, "", scope.attributes);
             shared.extend(resource_metadata.iter().cloned());
-            entries.extend(
-                group
-                    .log_records
-                    .into_iter()
-                    .map(|record| entry(record, &shared, now_ns)),
-            );
+            // Every entry gets a copy, so a few bytes of record may cost all of the resource's attributes.
+            let shared_bytes = size_bytes(&shared);
+            for record in group.log_records {
+                quota.take(size_of::<LogEntry>() + shared_bytes)?;
+                entries.push(entry(record, &shared, now_ns));
+            }
         }
         if !entries.is_empty() {
             streams.push(LogStream { labels, entries });
         }
     }
-    Decoded {
+    Ok(Decoded {
         payload: Logs { streams },
         rejected: Vec::new(),
-    }
+    })
+}
+
+fn size_bytes(metadata: &Metadata) -> usize {
+    let pairs = metadata.iter();
+    pairs
+        .map(|pair| size_of_val(pair) + pair.0.len() + pair.1.len())
+        .sum()
 }
 
 fn stream(resource: Resource) -> (Labels, Metadata) {

@@ -1,0 +1,12 @@
+//! Every router over a real connection, with the plain store behind it.
+
+#[path = "all/common.rs"]
+mod common;
+#[path = "all/grpc.rs"]
+mod grpc;
+#[path = "all/http.rs"]
+mod http;
+#[path = "all/push.rs"]
+mod push;
+#[path = "all/shared_way.rs"]
+mod shared_way;
