@@ -36,6 +36,8 @@ pub(crate) struct Cache {
     current: HashSet<Labels>,
     families: HashMap<String, MetricMetadata>,
     round: u64,
+    /// The time of the samples that were made last.
+    last_time_ms: Option<i64>,
 }
 
 /// What is known of a line of the exposition.
@@ -71,17 +73,24 @@ impl Cache {
             current: HashSet::new(),
             families: HashMap::new(),
             round: 0,
+            last_time_ms: None,
         }
     }
     /// Takes over from a loop that was replaced, so that what it showed last is marked stale when it is gone.
     pub(crate) fn take_over(&mut self, other: Self) {
         self.current = other.current;
+        self.last_time_ms = other.last_time_ms;
+    }
+    /// The time of the samples that were made last, by this loop or the one before it.
+    pub(crate) fn last_time_ms(&self) -> Option<i64> {
+        self.last_time_ms
     }
 
     /// Reads an exposition. Samples without a time get `now_ms`; series of the last scrape that are gone get a
     /// staleness marker. On an error nothing is remembered, and the caller goes on with [`Cache::fail`].
     pub(crate) fn read(&mut self, body: &Body, now_ms: i64) -> (Counts, Result<Metrics>) {
         self.round += 1;
+        self.last_time_ms = Some(now_ms);
         let mut pass = Pass::default();
         let outcome = self.walk(body, now_ms, &mut pass);
         let counts = pass.counts;
@@ -101,6 +110,7 @@ impl Cache {
 
     /// Staleness markers for everything that the last good scrape showed: this scrape failed.
     pub(crate) fn fail(&mut self, now_ms: i64) -> Metrics {
+        self.last_time_ms = Some(now_ms);
         Metrics {
             series: self.current.drain().map(|labels| stale(labels, now_ms)).collect(),
             metadata: Vec::new(),
@@ -109,6 +119,8 @@ impl Cache {
 
     /// Staleness markers for everything, `up` and its kin included: the target is gone.
     pub(crate) fn end(mut self, now_ms: i64) -> Metrics {
+        // A marker at the time of the last sample would take its place.
+        let now_ms = self.last_time_ms.map_or(now_ms, |last| now_ms.max(last + 1));
         let mut metrics = self.fail(now_ms);
         let report = REPORT.map(|name| stale(report_labels(&self.target_labels, name), now_ms));
         metrics.series.extend(report);

@@ -13,7 +13,10 @@ mod fetch;
 mod manager;
 pub mod relabel;
 mod scrape_loop;
+mod sleep;
 pub mod target;
+#[cfg(test)]
+mod testing;
 
 pub use config::{Defaults, Exposition, ScrapeConfig};
 pub use manager::{Manager, Options};

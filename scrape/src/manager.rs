@@ -5,6 +5,7 @@ use crate::config::{Defaults, ScrapeConfig, check_all};
 use crate::discovery::{self, Stamps};
 use crate::fetch::Fetcher;
 use crate::scrape_loop::{Command, ScrapeLoop, Shared, SharedStatus, lock};
+use crate::sleep::{Sleep, TokioSleep};
 use crate::target::{self, DroppedTarget, Target, TargetStatus};
 use model::{Clock, Gauge, Meter, MetricDef, MetricKind, Metrics, Result, Tenant, Write};
 use std::collections::BTreeMap;
@@ -87,22 +88,26 @@ impl Manager {
         options: Options,
         meter: &dyn Meter,
     ) -> Result<Self> {
-        let Options {
-            sink,
-            tenant,
-            clock,
-            shutdown,
-        } = options;
+        Self::run_with(configs, defaults, options, Arc::new(TokioSleep), meter)
+    }
+
+    fn run_with(
+        configs: Vec<ScrapeConfig>,
+        defaults: Defaults,
+        options: Options,
+        sleep: Arc<dyn Sleep>,
+        meter: &dyn Meter,
+    ) -> Result<Self> {
         let manager = Self(Arc::new(Inner {
-            shared: Arc::new(Shared::new(sink, tenant, clock, shutdown, meter)),
+            shared: Arc::new(Shared::new(options, sleep, meter)),
             tasks: TaskTracker::new(),
             state: Mutex::default(),
             targets: meter.gauge(&TARGETS, &[]),
             target_errors: meter.gauge(&TARGET_ERRORS, &[]),
         }));
         manager.reload(configs, defaults)?;
-        let watcher = watch_files(Arc::downgrade(&manager.0), manager.0.shared.shutdown.clone());
-        manager.0.tasks.spawn(watcher);
+        let (weak, shared) = (Arc::downgrade(&manager.0), manager.0.shared.clone());
+        manager.0.tasks.spawn(watch_files(weak, shared));
         Ok(manager)
     }
 
@@ -248,7 +253,6 @@ impl Inner {
             status: status.clone(),
             shared: self.shared.clone(),
             command: receiver,
-            last_time_ms: None,
         };
         let task = self.tasks.spawn(async move {
             if let Some(predecessor) = predecessor {
@@ -307,12 +311,12 @@ fn same_settings(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
     without_targets(a) == without_targets(b)
 }
 
-async fn watch_files(manager: Weak<Inner>, shutdown: CancellationToken) {
-    while shutdown
-        .run_until_cancelled(tokio::time::sleep(FILE_INTERVAL))
-        .await
-        .is_some()
-    {
+async fn watch_files(manager: Weak<Inner>, shared: Arc<Shared>) {
+    loop {
+        let wait = shared.sleep.sleep(FILE_INTERVAL);
+        if shared.shutdown.run_until_cancelled(wait).await.is_none() {
+            return;
+        }
         let Some(manager) = manager.upgrade() else { return };
         manager.look_at_files();
     }

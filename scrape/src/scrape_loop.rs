@@ -2,6 +2,8 @@
 
 use crate::cache::{Cache, Counts};
 use crate::fetch::Fetcher;
+use crate::manager::Options;
+use crate::sleep::Sleep;
 use crate::target::{Health, Target, TargetStatus};
 use model::{Batch, Clock, Counter, ErrorKind, Meter, MetricDef, MetricKind, Metrics, Result, Tenant, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +42,7 @@ pub(crate) struct Shared {
     sink: Arc<dyn Write<Metrics>>,
     tenant: Tenant,
     clock: Arc<dyn Clock>,
+    pub(crate) sleep: Arc<dyn Sleep>,
     pub(crate) shutdown: CancellationToken,
     up: Counter,
     down: Counter,
@@ -50,18 +53,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        sink: Arc<dyn Write<Metrics>>,
-        tenant: Tenant,
-        clock: Arc<dyn Clock>,
-        shutdown: CancellationToken,
-        meter: &dyn Meter,
-    ) -> Self {
+    pub(crate) fn new(options: Options, sleep: Arc<dyn Sleep>, meter: &dyn Meter) -> Self {
         Self {
-            sink,
-            tenant,
-            clock,
-            shutdown,
+            sink: options.sink,
+            tenant: options.tenant,
+            clock: options.clock,
+            sleep,
+            shutdown: options.shutdown,
             up: meter.counter(&SCRAPES, &["up"]),
             down: meter.counter(&SCRAPES, &["down"]),
             missed: meter.counter(&MISSED, &[]),
@@ -106,15 +104,13 @@ pub(crate) struct ScrapeLoop {
     pub(crate) status: SharedStatus,
     pub(crate) shared: Arc<Shared>,
     pub(crate) command: watch::Receiver<Command>,
-    /// The time of the samples that were written last.
-    pub(crate) last_time_ms: Option<i64>,
 }
 
 impl ScrapeLoop {
     /// Scrapes until the program shuts down or the manager says otherwise; gives back what a loop that takes over
     /// needs to know.
     pub(crate) async fn run(mut self) -> Option<Cache> {
-        let mut due_ms = self.next_due(None);
+        let mut due_ms = self.first_due();
         let end = loop {
             if let Some(end) = self.wait_until(due_ms).await {
                 break end;
@@ -135,9 +131,7 @@ impl ScrapeLoop {
             End::Shutdown => None,
             End::HandOver => Some(self.cache),
             End::Gone => {
-                // A marker at the time of the last sample would take its place.
-                let after_last = self.last_time_ms.map_or(i64::MIN, |last| last + 1);
-                let now_ms = self.shared.clock.now_ms().max(after_last);
+                let now_ms = self.shared.clock.now_ms();
                 let (shared, cache) = (self.shared.clone(), self.cache);
                 let give_up_ms = now_ms + millis(self.target.interval);
                 write(
@@ -150,6 +144,15 @@ impl ScrapeLoop {
                 .await;
                 None
             }
+        }
+    }
+
+    /// The first planned time, not one that the loop before this one has already served.
+    fn first_due(&self) -> i64 {
+        let due_ms = self.next_due(None);
+        match self.cache.last_time_ms() {
+            Some(last) if last >= due_ms => self.next_due(Some(due_ms)),
+            _ => due_ms,
         }
     }
 
@@ -179,23 +182,27 @@ impl ScrapeLoop {
         let wait = Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(0));
         tokio::select! {
             end = ended(&mut self.command, &self.shared.shutdown) => Some(end),
-            () = tokio::time::sleep(wait) => None,
+            () = self.shared.sleep.sleep(wait) => None,
         }
     }
 
     /// Fetches, and says how many seconds it took.
-    async fn timed_fetch(&self) -> (Result<crate::fetch::Body>, f64) {
+    pub(crate) async fn timed_fetch(&self) -> (Result<crate::fetch::Body>, f64) {
         let started_ns = self.shared.clock.monotonic_ns();
         let body = self.fetcher.fetch(&self.target).await;
         let took_ns = self.shared.clock.monotonic_ns().saturating_sub(started_ns);
         (body, took_ns as f64 / 1e9)
     }
 
-    async fn finish(&mut self, due_ms: i64, start_ms: i64, fetched: (Result<crate::fetch::Body>, f64)) {
+    pub(crate) async fn finish(
+        &mut self,
+        due_ms: i64,
+        start_ms: i64,
+        fetched: (Result<crate::fetch::Body>, f64),
+    ) {
         let interval_ms = millis(self.target.interval);
         let is_close = (start_ms - due_ms).abs() <= (interval_ms / ALIGN_PART).max(1);
         let time_ms = if is_close { due_ms } else { start_ms };
-        self.last_time_ms = Some(time_ms);
         let (body, seconds) = fetched;
         let (counts, read) = match body {
             Ok(body) => self.cache.read(&body, time_ms),
@@ -290,7 +297,7 @@ async fn write(
             .clamp(SHORTEST_WAIT, LONGEST_WAIT);
         let in_time = shared.clock.now_ms().saturating_add(millis(wait)) < give_up_ms;
         let again = error.kind() == ErrorKind::Unavailable && in_time && !stop.is_cancelled();
-        let stopped = again && stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none();
+        let stopped = again && stop.run_until_cancelled(shared.sleep.sleep(wait)).await.is_none();
         if !again || stopped {
             shared.write_failed.add(count);
             tracing::warn!(target_labels = %target.labels, count, "a scrape could not be stored: {error}");

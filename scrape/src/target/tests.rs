@@ -123,7 +123,7 @@ fn offsets_are_spread_and_stable() {
     );
     for third in 0..3 {
         let range = third * 5000..(third + 1) * 5000;
-        let inside = offsets.iter().filter(|o| range.contains(o)).count();
+        let inside = offsets.iter().filter(|o| range.contains(*o)).count();
         assert!((60..=140).contains(&inside), "{inside} of 300 in {range:?}");
     }
 }
