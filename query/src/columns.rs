@@ -8,7 +8,7 @@ pub(crate) mod operators;
 use crate::promql::InstantSample;
 use model::labels::METRIC_NAME;
 use model::metric::{STALE_NAN_BITS, is_stale};
-use model::{Budget, Error, ErrorKind, Labels, Result, SeriesData};
+use model::{Budget, Error, ErrorKind, Labels, MatchOp, Matcher, Result, SeriesData};
 use std::collections::HashMap;
 
 /// Marks a time at which a series has no value. The staleness marker can stand for it, because no expression
@@ -171,6 +171,35 @@ pub(crate) fn drop_names(mut columns: Vec<Column>) -> Result<Vec<Column>> {
         }
     }
     merge_same_labels(columns)
+}
+
+/// 1 at each step at which no series has a value.
+pub(crate) fn absent(columns: &[Column], labels: Labels, steps: usize) -> Vec<Column> {
+    let mut values = vec![1.0; steps];
+    for column in columns {
+        for (value, _) in values
+            .iter_mut()
+            .zip(&column.values)
+            .filter(|(_, v)| !is_absent(**v))
+        {
+            *value = ABSENT;
+        }
+    }
+    let column = Column::new(labels, values);
+    if column.is_empty() {
+        Vec::new()
+    } else {
+        vec![column]
+    }
+}
+
+/// The labels that matchers ask for by `=`, unless they name them more than once.
+pub(crate) fn labels_asked_for(matchers: &[Matcher]) -> Labels {
+    let named = |name: &str| matchers.iter().filter(|m| m.name() == name).count();
+    let once = matchers
+        .iter()
+        .filter(|m| m.op() == MatchOp::Equal && m.name() != METRIC_NAME && named(m.name()) == 1);
+    Labels::from_pairs(once.map(|m| (m.name(), m.value())))
 }
 
 /// Counts the bytes of an answer against their limit.

@@ -8,6 +8,7 @@ mod histogram;
 pub(crate) mod label_functions;
 mod notes;
 mod select;
+mod vectors;
 mod window;
 
 use crate::columns::{Column, Steps, drop_names, into_matrix, into_vector};

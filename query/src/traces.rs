@@ -101,12 +101,12 @@ pub fn search(
         return Ok(Vec::new());
     }
     let predicate = search.predicate()?;
-    let ids = newest_ids(store, tenant, search, predicate, budget)?;
+    let ids = newest_ids(store, tenant, search, &predicate, budget)?;
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let wanted = Predicate::Or(ids.iter().map(|id| Predicate::Trace(*id)).collect());
-    let mut traces = collect(store, tenant, wanted, budget)?;
+    let mut traces = collect(store, tenant, &wanted, budget)?;
     Ok(ids.iter().filter_map(|id| traces.remove(id)).collect())
 }
 
@@ -115,7 +115,7 @@ fn newest_ids(
     store: &dyn Read<SpanBatch>,
     tenant: &Tenant,
     search: &Search,
-    predicate: Predicate,
+    predicate: &Predicate,
     budget: &Budget,
 ) -> Result<Vec<TraceId>> {
     let mut request = ScanRequest::new(tenant.clone(), search.range, predicate.clone(), budget.clone());
@@ -177,14 +177,14 @@ pub fn get(
     id: TraceId,
     budget: &Budget,
 ) -> Result<Option<Trace>> {
-    Ok(collect(store, tenant, Predicate::Trace(id), budget)?.remove(&id))
+    Ok(collect(store, tenant, &Predicate::Trace(id), budget)?.remove(&id))
 }
 
 /// Reads all spans that satisfy a predicate on trace ids, by trace.
 fn collect(
     store: &dyn Read<SpanBatch>,
     tenant: &Tenant,
-    predicate: Predicate,
+    predicate: &Predicate,
     budget: &Budget,
 ) -> Result<HashMap<TraceId, Trace>> {
     let request = ScanRequest::new(tenant.clone(), TimeRange::ALL, predicate.clone(), budget.clone());

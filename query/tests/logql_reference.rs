@@ -1,9 +1,11 @@
 //! The LogQL engine against a plain evaluator that looks at every line.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use model::plain::PlainStore;
 use model::{
     Answer, Batch, Budget, BudgetLimits, Direction, ErrorKind, Labels, LogBatch, LogEntry, LogStream, Logs,
-    ManualClock, Predicate, QueryLimits, Read, Result, Scan, ScanBatch, ScanRequest, Tenant,
+    ManualClock, Predicate, QueryLimits, Read, Result, Scan, ScanRequest, Tenant,
 };
 use proptest::prelude::*;
 use query::logql::{Engine, LogParams, LogResult, parse};
@@ -53,14 +55,15 @@ impl Read<LogBatch> for Superset {
     fn scan(&self, request: &ScanRequest) -> Result<Scan<LogBatch>> {
         let mut all = request.clone();
         all.predicate = Predicate::all();
-        let scan = self.inner.scan(&all)?;
+        let scan: Scan<LogBatch> = self.inner.scan(&all)?;
         let counter = self.batches.clone();
+        let counted = scan.batches.inspect(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
         Ok(Scan {
             predicates: vec![Answer::Superset; request.predicate.leaves().len()],
             aggregate: Answer::NotDone,
-            batches: Box::new(scan.batches.inspect(move |_| {
-                counter.fetch_add(1, Ordering::Relaxed);
-            }) as Box<dyn Iterator<Item = Result<ScanBatch<LogBatch>>> + Send>),
+            batches: Box::new(counted),
         })
     }
     fn label_names(&self, request: &ScanRequest) -> Result<Vec<String>> {
@@ -119,7 +122,7 @@ fn shown(filters: &[Filter]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn log_queries_give_the_first_lines_in_their_direction(
@@ -143,7 +146,8 @@ proptest! {
         prop_assert!(streams.is_sorted_by(|a, b| a.labels < b.labels));
         for s in &streams {
             let times: Vec<i64> = s.entries.iter().map(|e| e.timestamp_ns).collect();
-            prop_assert!(if backward { times.is_sorted_by(|a, b| a >= b) } else { times.is_sorted() });
+            let sorted = if backward { times.is_sorted_by(|a, b| a >= b) } else { times.is_sorted() };
+            prop_assert!(sorted);
         }
         let mut got: Vec<i64> = streams.iter().flat_map(|s| s.entries.iter().map(|e| e.timestamp_ns / S)).collect();
         let passing: Vec<&Line> = lines
@@ -298,7 +302,10 @@ fn errors_name_the_place_and_the_stage() {
         "line 1, col 21: queries require at least one",
     );
     check("count_over_time({a=\"b\"})", "expecting a range");
-    check("min({foo=\"bar\"}[5m])", "unexpected [");
+    check(
+        "min({foo=\"bar\"}[5m])",
+        "line 1, col 5: min needs a metric query",
+    );
     check(
         "{foo=\"bar\"} / 2",
         "unexpected type for left leg of binary operation (/)",

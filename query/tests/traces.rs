@@ -1,5 +1,7 @@
 //! Trace search over the plain store.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use model::plain::PlainStore;
 use model::span::StatusCode;
 use model::{

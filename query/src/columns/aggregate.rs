@@ -76,8 +76,8 @@ pub(crate) fn aggregate(
     budget: &Budget,
 ) -> Result<Vec<Column>> {
     match aggregation {
-        Aggregation::Sum => fold(columns, grouping, steps, budget, Sum::add, |s| s.value()),
-        Aggregation::Avg => fold(columns, grouping, steps, budget, Mean::add, |m| m.value()),
+        Aggregation::Sum => fold(columns, grouping, steps, budget, Sum::add, Sum::value),
+        Aggregation::Avg => fold(columns, grouping, steps, budget, Mean::add, Mean::value),
         Aggregation::Min => fold(columns, grouping, steps, budget, Extreme::add_min, |e| e.0),
         Aggregation::Max => fold(columns, grouping, steps, budget, Extreme::add_max, |e| e.0),
         Aggregation::Count => fold(

@@ -4,7 +4,7 @@ use super::ast::{LogSelector, Metric, RangeAggregation, RangeOp, Stage, VectorOp
 use super::pipeline;
 use crate::columns::aggregate::{self, Grouping, Selection};
 use crate::columns::operators::{Operator, with_scalar};
-use crate::columns::{ABSENT, Column, Steps, charge, is_absent, matching, merge_same_labels};
+use crate::columns::{ABSENT, Column, Steps, absent, charge, labels_asked_for, matching, merge_same_labels};
 use crate::promql::label_functions;
 use model::log::LogEntry;
 use model::{
@@ -274,7 +274,7 @@ impl Evaluator<'_> {
         Ok(match r.op {
             RangeOp::CountOverTime | RangeOp::BytesOverTime => columns,
             RangeOp::Rate | RangeOp::BytesRate => per_second(columns, r.range_ns),
-            RangeOp::AbsentOverTime => absent(&columns, r, times),
+            RangeOp::AbsentOverTime => absent(&columns, labels_asked_for(&r.selector.matchers), times.count),
         })
     }
 }
@@ -295,30 +295,6 @@ fn per_second(mut columns: Vec<Column>, range_ns: i64) -> Vec<Column> {
     let seconds = range_ns as f64 / 1e9;
     columns.iter_mut().for_each(|c| c.map(|v| v / seconds));
     columns
-}
-
-/// 1 where no line was found, with the labels that the selector asks for by `=`.
-fn absent(columns: &[Column], r: &RangeAggregation, times: Times) -> Vec<Column> {
-    let mut values = vec![1.0; times.count];
-    for column in columns {
-        for (value, _) in values
-            .iter_mut()
-            .zip(&column.values)
-            .filter(|(_, v)| !is_absent(**v))
-        {
-            *value = ABSENT;
-        }
-    }
-    let matchers = &r.selector.matchers;
-    let once = matchers.iter().filter(|m| {
-        m.op() == model::MatchOp::Equal && matchers.iter().filter(|o| o.name() == m.name()).count() == 1
-    });
-    let column = Column::new(Labels::from_pairs(once.map(|m| (m.name(), m.value()))), values);
-    if column.is_empty() {
-        Vec::new()
-    } else {
-        vec![column]
-    }
 }
 
 /// Counts per series: each line adds to the steps whose windows hold it, which lie side by side. Only the

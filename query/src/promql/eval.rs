@@ -6,13 +6,15 @@ use super::ast::{
 };
 use super::notes::Notes;
 use super::select::{Purpose, Wanted, sort_by_labels, without_stale};
+use super::vectors::{
+    absent_labels, clamp, number_text, only_values, series_of, sorted, texts, without_absent, zip,
+};
 use super::window::{Parameters, Samples, Windows, evaluate};
 use crate::columns::aggregate::{self, Selection};
 use crate::columns::operators::{Operator, with_scalar};
 use crate::columns::{
-    ABSENT, Column, Steps, charge, is_absent, matching, merge_same_labels, without_reserved,
+    ABSENT, Column, Steps, absent, charge, is_absent, matching, merge_same_labels, without_reserved,
 };
-use model::labels::METRIC_NAME;
 use model::{Budget, Error, ErrorKind, Labels, Read, Result, SeriesData, Tenant};
 use std::cell::RefCell;
 
@@ -222,7 +224,11 @@ impl Evaluator<'_> {
             }
             Function::Absent => {
                 let columns = self.vector(arg(0)?, steps)?;
-                Ok(Value::Vector(absent(&columns, absent_labels(arg(0)?), steps)))
+                Ok(Value::Vector(absent(
+                    &columns,
+                    absent_labels(arg(0)?),
+                    steps.count,
+                )))
             }
             Function::Scalar => Ok(Value::Scalar(only_values(&self.vector(arg(0)?, steps)?, steps))),
             Function::Vector => Ok(Value::Vector(vec![Column::new(
@@ -506,20 +512,6 @@ impl Evaluator<'_> {
     }
 }
 
-fn series_of(labels: Labels, values: &[f64], steps: Steps) -> SeriesData {
-    let points = steps
-        .times()
-        .zip(values.iter().copied())
-        .filter(|(_, v)| !is_absent(*v));
-    let (timestamps_ms, values) = points.unzip();
-    SeriesData {
-        labels,
-        timestamps_ms,
-        values,
-        histograms: Vec::new(),
-    }
-}
-
 fn execution(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::Execution, text)
 }
@@ -529,111 +521,6 @@ fn wrong_kind(wanted: &str, expr: &Expr) -> Error {
         "the tree has {} where {wanted} is needed",
         expr.kind().as_str()
     ))
-}
-
-fn clamp(value: f64, min: f64, max: f64) -> f64 {
-    super::functions::max_or_nan(min, super::functions::min_or_nan(max, value))
-}
-
-fn zip(mut left: Vec<f64>, right: &[f64], f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-    left.iter_mut().zip(right).for_each(|(l, r)| *l = f(*l, *r));
-    left
-}
-
-/// A scalar can be any number, this one too; a vector cannot.
-fn without_absent(mut values: Vec<f64>) -> Vec<f64> {
-    values
-        .iter_mut()
-        .filter(|v| is_absent(**v))
-        .for_each(|v| *v = f64::NAN);
-    values
-}
-
-/// The value of the only element at each step, NaN where there is none or more than one.
-fn only_values(columns: &[Column], steps: Steps) -> Vec<f64> {
-    let mut values = vec![ABSENT; steps.count];
-    for column in columns {
-        for (value, new) in values
-            .iter_mut()
-            .zip(&column.values)
-            .filter(|(_, new)| !is_absent(**new))
-        {
-            *value = if is_absent(*value) { *new } else { f64::NAN };
-        }
-    }
-    without_absent(values)
-}
-
-/// 1 where no element has a value.
-fn absent(columns: &[Column], labels: Labels, steps: Steps) -> Vec<Column> {
-    let mut values = vec![1.0; steps.count];
-    for column in columns {
-        for (value, _) in values
-            .iter_mut()
-            .zip(&column.values)
-            .filter(|(_, v)| !is_absent(**v))
-        {
-            *value = ABSENT;
-        }
-    }
-    let column = Column::new(labels, values);
-    if column.is_empty() {
-        Vec::new()
-    } else {
-        vec![column]
-    }
-}
-
-/// The labels of what is absent: those that a selector asks for by `=`, unless it names them more than once.
-fn absent_labels(arg: &Expr) -> Labels {
-    let selector = match arg.bare() {
-        Expr::Selector(s) => s,
-        Expr::Range(r) => &r.selector,
-        _ => return Labels::empty(),
-    };
-    let matchers = || selector.matchers.iter().filter(|m| m.name() != METRIC_NAME);
-    let once = matchers().filter(|m| {
-        m.op() == model::MatchOp::Equal && matchers().filter(|other| other.name() == m.name()).count() == 1
-    });
-    Labels::from_pairs(once.map(|m| (m.name(), m.value())))
-}
-
-/// Sorts by value; NaN comes last either way. Over several steps there is no order.
-fn sorted(mut columns: Vec<Column>, steps: Steps, descending: bool) -> Vec<Column> {
-    if steps.count == 1 {
-        columns.sort_by(|a, b| {
-            let (a, b) = (a.values[0], b.values[0]);
-            let ascending = a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal);
-            let by_value = if descending {
-                ascending.reverse()
-            } else {
-                ascending
-            };
-            a.is_nan().cmp(&b.is_nan()).then(by_value)
-        });
-    }
-    columns
-}
-
-/// The text of a number in a label, as Go's shortest decimal format without exponent.
-fn number_text(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else {
-        value.to_string()
-    }
-}
-
-/// String arguments.
-fn texts(args: &[Expr]) -> Vec<&str> {
-    args.iter()
-        .map(|a| match a {
-            Expr::Text(text) => text.as_str(),
-            _ => "",
-        })
-        .collect()
 }
 
 impl Evaluator<'_> {

@@ -1,5 +1,7 @@
 //! Runs `.logqltest` files (load, eval, expect) against the LogQL engine over the plain store.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 #[path = "../promqltest/series.rs"]
 mod series;
 

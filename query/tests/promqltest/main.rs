@@ -1,5 +1,7 @@
 //! Runs `.test` files (load, eval, expect) against the PromQL engine over the plain store.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 mod script;
 mod series;
 
