@@ -174,13 +174,10 @@ impl Containers {
             Layout::V1(_) => tree::shown_path(told, &found.path).to_owned(),
             Layout::V2(_) => found.path.clone(),
         };
-        let (mut identity, identified) =
+        let is_pause = found.pod_uid.is_some() && self.is_pause(pid);
+        let (mut identity, mut identified) =
             self.names
-                .identify(&found.id, found.runtime, found.pod_uid.as_deref());
-        let mut identified = identified;
-        if !identity.pod_uid.is_empty() && !identity.is_sandbox && identity.container == identity.container_id {
-            identity.is_sandbox = self.is_pause(pid);
-        }
+                .identify(&found.id, found.runtime, found.pod_uid.as_deref(), is_pause);
         if identity.is_sandbox {
             "POD".clone_into(&mut identity.container);
             identified |= !identity.pod.is_empty();
@@ -245,7 +242,7 @@ impl Containers {
             if let Some(named) = path::named(path) {
                 let (identity, _) = self
                     .names
-                    .identify(named.id, named.runtime, named.pod_uid.as_deref());
+                    .identify(named.id, named.runtime, named.pod_uid.as_deref(), false);
                 return Some((path.to_owned(), identity));
             }
             match path.rsplit_once('/') {

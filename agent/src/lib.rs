@@ -17,6 +17,7 @@ pub mod identity;
 pub mod names;
 pub mod node;
 pub mod series;
+pub mod spool;
 mod start;
 
 pub use config::{Config, FileFormat, FilePattern, LogsConfig};

@@ -74,8 +74,14 @@ impl Names {
     }
 
     /// Who a container is, and whether everything is known that there is to know. If not, ask again after
-    /// [`Names::refresh`].
-    pub fn identify(&self, id: &str, runtime: Runtime, pod_uid: Option<&str>) -> (Identity, bool) {
+    /// [`Names::refresh`]. `is_pause` says that its process is known to hold only a pod's namespaces.
+    pub fn identify(
+        &self,
+        id: &str,
+        runtime: Runtime,
+        pod_uid: Option<&str>,
+        is_pause: bool,
+    ) -> (Identity, bool) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
         if let Some(known) = state.known.get(id) {
@@ -92,7 +98,9 @@ impl Names {
         // Kubernetes over docker (cri-dockerd) has docker's paths and the kubelet's directories.
         if let Some(uid) = pod_uid {
             uid.clone_into(&mut who.pod_uid);
-            named = state.kubernetes.fill(&mut who, uid) || !who.pod.is_empty();
+            who.is_sandbox |= is_pause;
+            let by_runtime = named && !who.pod.is_empty();
+            named = state.kubernetes.fill(&mut who, uid) || by_runtime;
         }
         if named {
             state.known.insert(id.to_owned(), who.clone());
@@ -107,7 +115,7 @@ impl Names {
         }
         let rest = path_on_the_node.strip_prefix("/var/lib/docker/containers/")?;
         let id = rest.split('/').next()?;
-        Some(self.identify(id, Runtime::Docker, None).0)
+        Some(self.identify(id, Runtime::Docker, None, false).0)
     }
 
     /// `<namespace>_<pod>_<uid>/<container>/<n>.log`.
@@ -124,7 +132,7 @@ impl Names {
                 .cloned()
         };
         let mut who = match id {
-            Some(id) => self.identify(&id, Runtime::Containerd, Some(uid)).0,
+            Some(id) => self.identify(&id, Runtime::Containerd, Some(uid), false).0,
             None => Identity::default(),
         };
         who.namespace = namespace.to_owned();

@@ -85,33 +85,31 @@ fn candidate(path: PathBuf, pattern: usize) -> Option<Candidate> {
     })
 }
 
-/// The files beside a path whose names begin with its name: where rotation puts what was there before.
-fn siblings(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let name = path.file_name().unwrap_or_default().to_owned();
+/// What is in the directory of a path.
+fn beside(path: &Path) -> impl Iterator<Item = PathBuf> {
     path.parent()
         .and_then(|dir| std::fs::read_dir(dir).ok())
         .into_iter()
         .flatten()
         .flatten()
         .take(MAX_SIBLINGS)
-        .filter(move |entry| {
-            entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(name.as_encoded_bytes())
-        })
         .map(|entry| entry.path())
+}
+
+fn name_begins_with(path: &Path, original: &Path) -> bool {
+    match (path.file_name(), original.file_name()) {
+        (Some(name), Some(begin)) => name.as_encoded_bytes().starts_with(begin.as_encoded_bytes()),
+        _ => false,
+    }
 }
 
 /// A file of this identity that still holds what a fingerprint says, wherever rotation may have put it.
 pub(super) fn find(id: FileId, path: &Path, print: &Fingerprint) -> Option<(File, PathBuf)> {
-    std::iter::once(path.to_owned())
-        .chain(siblings(path))
-        .find_map(|path| {
-            let file = File::open(&path).ok()?;
-            let same = FileId::of(&file.metadata().ok()?) == id && print.matches(&file);
-            same.then_some((file, path))
-        })
+    let same = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|m| FileId::of(&m) == id);
+    let path = std::iter::once(path.to_owned()).chain(beside(path)).find(same)?;
+    let file = File::open(&path).ok()?;
+    let still = FileId::of(&file.metadata().ok()?) == id && print.matches(&file);
+    still.then_some((file, path))
 }
 
 /// A copy that was made of a file before it was truncated: a new file beside it, with a name that begins with its
@@ -120,7 +118,8 @@ pub(super) fn find_copy(path: &Path, print: &Fingerprint, taken: impl Fn(FileId)
     if print.offset == 0 {
         return None;
     }
-    siblings(path).filter(|sibling| sibling != path).find_map(|path| {
+    let others = beside(path).filter(|other| other != path && name_begins_with(other, path));
+    { others }.find_map(|path| {
         let file = File::open(&path).ok()?;
         let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
         let copy = !taken(FileId::of(&metadata)) && print.matches(&file);
@@ -128,26 +127,16 @@ pub(super) fn find_copy(path: &Path, print: &Fingerprint, taken: impl Fn(FileId)
     })
 }
 
-/// Whether a candidate may be a copy of a file that is still being followed, made just now by a rotation that will
-/// truncate the file next.
-pub(super) fn may_be_copy(candidate: &Candidate, original: &Path, print: &Fingerprint, original_size: u64) -> bool {
-    let beside = candidate.path.parent() == original.parent() && candidate.path != original;
-    let named = match (candidate.path.file_name(), original.file_name()) {
-        (Some(copy), Some(name)) => copy.as_encoded_bytes().starts_with(name.as_encoded_bytes()),
-        _ => false,
-    };
+/// Whether a file beside another, with a name that begins with its name, holds what the other begins with: a copy,
+/// perhaps made just now by a rotation that will truncate the original next. Gives the end of what is the same.
+pub(super) fn copy_of(candidate: &Candidate, original: &File, original_path: &Path) -> Option<Fingerprint> {
+    let beside = candidate.path.parent() == original_path.parent() && candidate.path != original_path;
+    let named = name_begins_with(&candidate.path, original_path);
+    let original_size = original.metadata().ok()?.len();
     if !beside || !named || candidate.size == 0 || candidate.size > original_size {
-        return false;
+        return None;
     }
-    let Ok(file) = File::open(&candidate.path) else {
-        return false;
-    };
-    if print.offset > 0 {
-        return print.matches(&file);
-    }
-    // Nothing of the original was read yet: compare how they begin.
-    let Ok(original) = File::open(original) else {
-        return false;
-    };
-    Fingerprint::take(&file, candidate.size).is_ok_and(|print| print.matches(&original))
+    let file = File::open(&candidate.path).ok()?;
+    let print = Fingerprint::take(&file, candidate.size).ok()?;
+    print.matches(original).then_some(print)
 }

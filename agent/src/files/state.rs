@@ -46,6 +46,8 @@ pub struct Checkpoint {
     pub id: FileId,
     /// Where it was seen last.
     pub path: PathBuf,
+    /// Where it was seen first: its lines keep that name when rotation moves it.
+    pub named: PathBuf,
     /// The offset, and what stands before it.
     pub fingerprint: Fingerprint,
     /// Whether the offset lies inside a line that was cut.

@@ -70,9 +70,18 @@ pub struct Tailer {
     /// Whether the state file is older than what is remembered here.
     dirty: bool,
     last_discovery_ns: Option<u64>,
+    /// Copies of files that are followed.
+    held: Vec<Held>,
     /// Where the next round begins, so that a busy file does not starve the others.
     turn: usize,
     buffer: Vec<u8>,
+}
+
+/// A copy, since when it has been as long as it is.
+struct Held {
+    id: FileId,
+    size: u64,
+    since_ns: u64,
 }
 
 /// A file that is followed.
@@ -80,6 +89,8 @@ struct Tracked {
     id: FileId,
     file: File,
     path: PathBuf,
+    /// The path by which it was found first, or of the file that it is a copy of.
+    named: PathBuf,
     pattern: usize,
     /// How far the file has been read, and what stands before that.
     print: Fingerprint,
@@ -133,6 +144,7 @@ impl Tailer {
             under_way: None,
             dirty: true,
             last_discovery_ns: None,
+            held: Vec::new(),
             turn: 0,
             buffer: Vec::new(),
             options,
@@ -166,6 +178,8 @@ impl Tailer {
         if let Some((outgoing, _)) = &self.under_way {
             return Ok(Some(outgoing.clone()));
         }
+        // Before new files are looked at: one of them may be a copy of what was truncated.
+        self.handle_truncations(monotonic_ns);
         let every = u64::try_from(self.options.config.discovery_interval.as_nanos()).unwrap_or(u64::MAX);
         if self
             .last_discovery_ns
@@ -174,7 +188,6 @@ impl Tailer {
             self.discover(monotonic_ns);
             self.last_discovery_ns = Some(monotonic_ns);
         }
-        self.handle_truncations(monotonic_ns);
         let ranges = self.read_ranges(now_ns, monotonic_ns);
         if ranges.is_empty() {
             if self.dirty {
@@ -278,14 +291,15 @@ impl Tailer {
 
     fn find_again(&mut self, checkpoint: &Checkpoint, wanted: &Fingerprint, known: &HashSet<FileId>) -> Option<usize> {
         let (file, path) = discover::find(checkpoint.id, &checkpoint.path, wanted)
-            .or_else(|| discover::find_copy(&checkpoint.path, wanted, |id| known.contains(&id)))?;
+            .or_else(|| discover::find_copy(&checkpoint.named, wanted, |id| known.contains(&id)))?;
         let metadata = file.metadata().ok()?;
-        let pattern = self.pattern_of(&path).or_else(|| self.pattern_of(&checkpoint.path))?;
+        let pattern = self.pattern_of(&checkpoint.named).or_else(|| self.pattern_of(&path))?;
         let id = FileId::of(&metadata);
         if self.tracked.iter().any(|t| t.id == id) {
             return None;
         }
         let mut tracked = Tracked::new(id, file, path, pattern);
+        checkpoint.named.clone_into(&mut tracked.named);
         tracked.print = checkpoint.fingerprint;
         tracked.skipping = checkpoint.skipping;
         tracked.acknowledged = checkpoint.fingerprint;
@@ -334,7 +348,6 @@ impl Tailer {
 impl Tailer {
     fn discover(&mut self, monotonic_ns: u64) {
         let mut candidates = discover::candidates(&self.patterns);
-        let found: HashSet<FileId> = candidates.iter().map(|c| c.id).collect();
         for t in &mut self.tracked {
             match candidates.iter().find(|c| c.id == t.id) {
                 Some(candidate) => {
@@ -350,45 +363,64 @@ impl Tailer {
             }
         }
         candidates.retain(|c| self.tracked.iter().all(|t| t.id != c.id));
+        self.held.retain(|held| candidates.iter().any(|c| c.id == held.id));
         if !candidates.is_empty() {
             self.options.names.refresh();
         }
         self.relabel();
-        // The newest first, in case there are too many.
+        // Originals before their copies; and the newest first, in case there are too many.
         candidates.sort_by_key(|c| std::cmp::Reverse(c.modified));
-        let mut others: Vec<Candidate> = candidates.clone();
+        candidates.sort_by_key(|c| c.path.as_os_str().len());
         for candidate in candidates {
             if self.tracked.len() >= self.options.config.max_files {
                 self.skipped("too_many");
                 continue;
             }
-            others.retain(|c| c.id != candidate.id);
-            if self.may_be_copy(&candidate, &others) {
-                others.push(candidate);
-                continue;
+            if !self.is_held(&candidate, monotonic_ns) {
+                self.track(candidate, None);
             }
-            self.track(candidate);
         }
-        debug_assert!(self.tracked.iter().filter(|t| found.contains(&t.id)).count() <= found.len());
         self.options
             .counters
             .gauge(&counters::LOG_FILES, &[])
             .set(i64::try_from(self.tracked.len()).unwrap_or(i64::MAX));
     }
 
-    /// A copy is left alone as long as its original is there: it is read when the original is truncated.
-    fn may_be_copy(&self, candidate: &Candidate, others: &[Candidate]) -> bool {
-        let followed = self.tracked.iter().any(|t| {
-            let size = t.file.metadata().map_or(0, |m| m.len());
-            discover::may_be_copy(candidate, &t.path, &t.print, size)
+    /// A copy is left alone as long as its original is there: it is read when the original is truncated. If that
+    /// does not happen, and the original has been read that far, there is nothing new in the copy.
+    fn is_held(&mut self, candidate: &Candidate, monotonic_ns: u64) -> bool {
+        // Truncated in this moment: wait for the next step, which looks for copies first.
+        if self.tracked.iter().any(Tracked::was_truncated) {
+            return true;
+        }
+        let copied = self.tracked.iter().find_map(|t| {
+            let print = discover::copy_of(candidate, &t.file, &t.path)?;
+            Some((print, t.acknowledged.offset >= print.offset))
         });
-        followed
-            || others
-                .iter()
-                .any(|c| discover::may_be_copy(candidate, &c.path, &Fingerprint::default(), c.size))
+        let Some((print, covered)) = copied else {
+            return false;
+        };
+        let held = Held {
+            id: candidate.id,
+            size: candidate.size,
+            since_ns: monotonic_ns,
+        };
+        let linger_ns = u64::try_from(self.options.config.linger.as_nanos()).unwrap_or(u64::MAX);
+        match self.held.iter_mut().find(|h| h.id == candidate.id) {
+            Some(known) if known.size != candidate.size => *known = held,
+            Some(known) => {
+                if covered && monotonic_ns.saturating_sub(known.since_ns) >= linger_ns {
+                    self.held.retain(|h| h.id != candidate.id);
+                    self.track(candidate.clone(), Some(print));
+                }
+            }
+            None => self.held.push(held),
+        }
+        true
     }
 
-    fn track(&mut self, candidate: Candidate) {
+    /// Follows a file from its beginning, or from where it has been accounted for.
+    fn track(&mut self, candidate: Candidate, from: Option<Fingerprint>) {
         let Ok(file) = File::open(&candidate.path) else {
             self.skipped("open");
             return;
@@ -398,6 +430,8 @@ impl Tailer {
             return;
         }
         let mut tracked = Tracked::new(candidate.id, file, candidate.path, candidate.pattern);
+        tracked.print = from.unwrap_or_default();
+        tracked.acknowledged = tracked.print;
         self.label(&mut tracked);
         self.tracked.push(tracked);
         self.dirty = true;
@@ -410,13 +444,14 @@ impl Tailer {
             if !self.tracked[index].was_truncated() {
                 continue;
             }
-            let (path, print) = (self.tracked[index].path.clone(), self.tracked[index].print);
+            let (path, print) = (self.tracked[index].named.clone(), self.tracked[index].print);
             let taken = |id| self.tracked.iter().any(|t| t.id == id);
             if let Some((file, copy)) = discover::find_copy(&path, &print, taken)
                 && let Ok(metadata) = file.metadata()
             {
                 let old = &self.tracked[index];
                 let mut tracked = Tracked::new(FileId::of(&metadata), file, copy, old.pattern);
+                old.named.clone_into(&mut tracked.named);
                 tracked.print = old.print;
                 tracked.skipping = old.skipping;
                 tracked.acknowledged = old.acknowledged;
@@ -571,6 +606,7 @@ impl Tailer {
             .map(|t| Checkpoint {
                 id: t.id,
                 path: t.path.clone(),
+                named: t.named.clone(),
                 fingerprint: t.acknowledged,
                 skipping: t.acknowledged_skipping,
             })
@@ -610,7 +646,7 @@ impl Tailer {
 impl Tailer {
     /// The labels of a file's streams, from its path.
     fn label(&self, t: &mut Tracked) {
-        let path = self.options.host.on_the_node(&t.path);
+        let path = self.options.host.on_the_node(&t.named);
         let node = &self.options.node;
         let extra = &self.patterns[t.pattern].labels;
         let with_extra = |labels: Labels| {
@@ -637,7 +673,7 @@ impl Tailer {
             t.print.offset == 0 && names.of_log_file(path).is_some_and(|who| !who.container_id.is_empty())
         };
         for index in 0..self.tracked.len() {
-            let path = self.options.host.on_the_node(&self.tracked[index].path).into_owned();
+            let path = self.options.host.on_the_node(&self.tracked[index].named).into_owned();
             if incomplete(&self.tracked[index], &path) {
                 let mut t = self.tracked.swap_remove(index);
                 self.label(&mut t);
@@ -695,6 +731,7 @@ impl Tracked {
         Self {
             id,
             file,
+            named: path.clone(),
             path,
             pattern,
             print: Fingerprint::default(),
@@ -716,6 +753,7 @@ impl Tracked {
             return true;
         }
         let changed = self.exhausted != Some((metadata.len(), modified_ns(&metadata)));
+        // Equal size and time as at the last look: nothing was written since.
         changed && !self.print.matches(&self.file)
     }
     fn begin_anew(&mut self) {

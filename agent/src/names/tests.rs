@@ -27,7 +27,7 @@ fn docker_containers_have_their_name_and_image() {
         config,
     );
     let names = names(dir.path());
-    let (who, complete) = names.identify(ID, Runtime::Docker, None);
+    let (who, complete) = names.identify(ID, Runtime::Docker, None, false);
     assert!(complete);
     assert_eq!(
         (who.name.as_str(), who.container.as_str(), who.image.as_str()),
@@ -35,7 +35,7 @@ fn docker_containers_have_their_name_and_image() {
     );
     let file = format!("/var/lib/docker/containers/{ID}/{ID}-json.log");
     assert_eq!(names.of_log_file(&file), Some(who));
-    let (unknown, complete) = names.identify("other", Runtime::Docker, None);
+    let (unknown, complete) = names.identify("other", Runtime::Docker, None, false);
     assert!(!complete && unknown == Identity::of_id("other"));
 }
 
@@ -55,7 +55,7 @@ fn pods_are_known_by_the_kubelets_directories() {
         .join(format!("var/log/containers/cart-1_shop_cart-{ID}.log"));
     std::os::unix::fs::symlink(&log, link).unwrap();
     let names = names(dir.path());
-    let (who, complete) = names.identify(ID, Runtime::Containerd, Some(UID));
+    let (who, complete) = names.identify(ID, Runtime::Containerd, Some(UID), false);
     assert!(complete);
     assert_eq!(
         (who.namespace.as_str(), who.pod.as_str(), who.container.as_str()),
@@ -63,9 +63,16 @@ fn pods_are_known_by_the_kubelets_directories() {
     );
     assert_eq!(names.of_log_file(&log), Some(who));
     // A second container has no link yet: its pod is known, its name is not.
-    let (other, complete) = names.identify("f00", Runtime::Containerd, Some(UID));
+    let (other, complete) = names.identify("f00", Runtime::Containerd, Some(UID), false);
     assert!(!complete);
     assert_eq!((other.pod.as_str(), other.container.as_str()), ("cart-1", "f00"));
+    // With a single directory it would be that one, unless it only holds the pod's namespaces.
+    std::fs::remove_dir_all(dir.path().join(format!("var/log/pods/shop_cart-1_{UID}/sidecar"))).unwrap();
+    names.refresh();
+    let (pause, _) = names.identify("f00", Runtime::Containerd, Some(UID), true);
+    assert_eq!((pause.is_sandbox, pause.container.as_str()), (true, "f00"));
+    let (single, complete) = names.identify("f00", Runtime::Containerd, Some(UID), false);
+    assert_eq!((complete, single.container.as_str()), (true, "cart"));
 }
 
 #[test]
@@ -90,11 +97,11 @@ fn bundles_name_containers_and_sandboxes() {
         r#"[{"id":"c","names":["db"],"metadata":"{\"image-name\":\"postgres:17\"}"}]"#,
     );
     let names = names(dir.path());
-    let (a, complete) = names.identify("a", Runtime::Containerd, Some(UID));
+    let (a, complete) = names.identify("a", Runtime::Containerd, Some(UID), false);
     assert!(complete && !a.is_sandbox);
     assert_eq!((a.container.as_str(), a.image.as_str()), ("cart", "cart:2"));
-    let (b, _) = names.identify("b", Runtime::Crio, Some(UID));
+    let (b, _) = names.identify("b", Runtime::Crio, Some(UID), false);
     assert!(b.is_sandbox && b.pod == "p");
-    let (c, _) = names.identify("c", Runtime::Podman, None);
+    let (c, _) = names.identify("c", Runtime::Podman, None, false);
     assert_eq!((c.name.as_str(), c.image.as_str()), ("db", "postgres:17"));
 }
