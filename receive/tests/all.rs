@@ -1,5 +1,7 @@
 //! Every router over a real connection, with the plain store behind it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in its helpers")]
+
 #[path = "all/common.rs"]
 mod common;
 #[path = "all/grpc.rs"]

@@ -54,10 +54,10 @@ pub fn parse(format: Format, body: &[u8], now_ms: i64, quota: &Quota) -> Result<
     for entry in Parser::new(format, body)? {
         match entry? {
             Entry::Type { family, metric_type } => {
-                families.of(&mut metrics, &family, quota)?.metric_type = metric_type
+                families.of(&mut metrics, &family, quota)?.metric_type = metric_type;
             }
             Entry::Help { family, text } => {
-                families.of(&mut metrics, &family, quota)?.help = text.into_owned()
+                families.of(&mut metrics, &family, quota)?.help = text.into_owned();
             }
             Entry::Unit { family, unit } => families.of(&mut metrics, &family, quota)?.unit = unit.to_owned(),
             Entry::Sample(sample) => {

@@ -237,7 +237,7 @@ impl Writer {
     pub(crate) fn doubles(&mut self, number: u32, values: impl ExactSizeIterator<Item = f64>) {
         if values.len() > 0 {
             self.message(number, |w| {
-                values.for_each(|v| w.out.extend(v.to_bits().to_le_bytes()))
+                values.for_each(|v| w.out.extend(v.to_bits().to_le_bytes()));
             });
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn to_model(
 ) -> Result<Decoded<Logs>> {
     let mut streams = Vec::new();
     for group in request.resource_logs {
-        let (labels, resource_metadata) = stream(attributes::resource(group.resource));
+        let (labels, resource_metadata) = stream(&attributes::resource(group.resource));
         let mut entries = Vec::new();
         for group in group.scope_logs {
             let scope = attributes::scope(group.scope);
@@ -52,8 +52,8 @@ fn size_bytes(metadata: &Metadata) -> usize {
         .sum()
 }
 
-fn stream(resource: Resource) -> (Labels, Metadata) {
-    let (labels, mut metadata) = stream_labels(&resource);
+fn stream(resource: &Resource) -> (Labels, Metadata) {
+    let (labels, mut metadata) = stream_labels(resource);
     let Some(Value::String(hint)) = resource.get(LABELS_HINT) else {
         return (labels, metadata);
     };

@@ -205,7 +205,7 @@ fn many_small_messages_end_at_the_quota() {
     // 20,000 empty spans of two bytes each.
     let mut spans = crate::protobuf::Writer::default();
     spans.message(1, |w| {
-        w.message(2, |w| (0..20_000).for_each(|_| w.message(2, |_| ())))
+        w.message(2, |w| (0..20_000).for_each(|_| w.message(2, |_| ())));
     });
     let e = decode_traces(&spans.finish(), Encoding::Protobuf, &small).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::TooLarge);

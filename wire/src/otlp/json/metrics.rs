@@ -132,13 +132,13 @@ impl Object for NumberDataPoint {
                 self.value = field
                     .optional_double()?
                     .map(number_data_point::Value::AsDouble)
-                    .or(self.value)
+                    .or(self.value);
             }
             "asInt" => {
                 self.value = field
                     .optional_int()?
                     .map(number_data_point::Value::AsInt)
-                    .or(self.value)
+                    .or(self.value);
             }
             _ => field.skip()?,
         }
@@ -236,7 +236,7 @@ impl Object for Exemplar {
                 self.value = field
                     .optional_double()?
                     .map(exemplar::Value::AsDouble)
-                    .or(self.value)
+                    .or(self.value);
             }
             "asInt" => self.value = field.optional_int()?.map(exemplar::Value::AsInt).or(self.value),
             "spanId" => self.span_id = field.id(8)?,
