@@ -196,7 +196,7 @@ mod tests {
         check(regular.clone(), &|i| (i * 15) as f64, 100);
         check(regular.clone(), &|i| ((i * i * 31) % 1000) as f64 / 10.0, 900);
         check(jitter, &|_| 0.5, 350);
-        check(vec![5], &|_| 1.0, 12);
+        check(vec![5], &|_| 1.0, 13);
     }
 
     #[test]

@@ -5,16 +5,18 @@ use crate::options::{Options, Stats};
 use crate::part::IndexCache;
 use crate::tenant::{Context, Tenant};
 use model::{
-    Answer, Batch, BoxFuture, Clock, Error, Fs, Labels, Meter, MetricMetadata, NoMeter, Read, Result, Scan,
-    ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
+    Answer, Batch, BoxFuture, Clock, Error, ErrorKind, Fs, Labels, Meter, MetricMetadata, NoMeter, Read,
+    Result, Scan, ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use storage::{LogMetrics, StoreName, layout};
 
 /// Merges of one tenant in one [`Store::maintain`]: enough to keep up, few enough to let others have their turn.
 const MERGES_AT_ONCE: usize = 4;
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The metrics of all tenants. Clones share one store.
 #[derive(Clone)]
@@ -167,7 +169,12 @@ impl Store {
             )));
         }
         // Leftovers of a tenant that was not there at start do not exist, so nobody has to count them.
-        let tenant = Arc::new(Tenant::open(&self.inner.context, name, &NoMeter)?);
+        let tenant = Tenant::open(&self.inner.context, name, &NoMeter).map_err(|e| match e.kind() {
+            // A disk that fails or is full now may not be so at the next try.
+            ErrorKind::Internal => Error::unavailable(e.message().to_owned(), RETRY_AFTER),
+            _ => e,
+        })?;
+        let tenant = Arc::new(tenant);
         tenants.insert(name.clone(), tenant.clone());
         Ok(tenant)
     }
@@ -215,3 +222,6 @@ impl Read<SeriesData> for Store {
             .map_or(Ok(Vec::new()), |t| t.series(request))
     }
 }
+
+#[cfg(test)]
+mod tests;

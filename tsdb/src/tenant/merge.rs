@@ -166,13 +166,17 @@ fn merge_series(inputs: &mut [Input], builder: &mut Builder, first_ms: i64) -> R
 /// as long as they are not much larger. So a sample is written again only a few times in its life.
 fn worth_merging(sizes: &[u64], at_least: usize, max_bytes: u64) -> Option<Range<usize>> {
     let mut end = sizes.len();
-    // What has reached its largest size is done, whatever lies before it is looked at by itself.
     while end > 0 {
-        let (mut start, mut total) = (end, 0u64);
-        while start > 0 {
+        // A part of half the largest size is done: merging it again would gain little.
+        let is_done = |i: usize| sizes[i] >= max_bytes / 2;
+        if is_done(end - 1) {
+            end -= 1;
+            continue;
+        }
+        let (mut start, mut total) = (end - 1, sizes[end - 1]);
+        while start > 0 && !is_done(start - 1) {
             let size = sizes[start - 1];
-            let fits = start == end || size <= (total * TIER).max(SMALL_BYTES);
-            if !fits || total + size > max_bytes {
+            if size > (total * TIER).max(SMALL_BYTES) || total + size > max_bytes {
                 break;
             }
             total += size;
@@ -181,10 +185,8 @@ fn worth_merging(sizes: &[u64], at_least: usize, max_bytes: u64) -> Option<Range
         if end - start >= at_least.max(2) {
             return Some(start..end);
         }
-        if start > 0 && sizes[start - 1] < max_bytes / 2 {
-            return None;
-        }
-        end = start.min(end - 1);
+        // Go on with the older neighbours only across a part that is done: others wait for more to come.
+        end = (0..start).rev().find(|i| is_done(*i))?;
     }
     None
 }
@@ -207,7 +209,7 @@ mod tests {
         check(&[100 * M, 2 * M, M], None);
         check(&[1, 200_000, 1, 1], Some(0..4));
         check(&[900 * M, 900 * M, 900 * M], None);
-        check(&[M, M, M, M, 990 * M], Some(1..5));
+        check(&[M, M, M, M, 990 * M], Some(0..4));
         check(&[M, M, M, M, 999 * M, M], Some(0..4));
     }
 

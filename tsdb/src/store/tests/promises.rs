@@ -1,0 +1,519 @@
+//! One test for each promise.
+
+use super::*;
+use crate::part::{CHUNKS, PARTITION_MS, POSTINGS};
+use model::{BudgetLimits, ErrorKind, Matcher};
+use storage::faulty_fs::Operation;
+use storage::{Durability, PartReader};
+
+fn at(i: i64) -> i64 {
+    NOON_MS + i * 15_000
+}
+
+#[test]
+fn acknowledged_means_on_disk() {
+    let fs = FaultyFs::new(3);
+    let store = open(&fs);
+    for i in 0..20 {
+        assert_eq!(put(&store, &[(at(i), i as f64)]).accepted, 1);
+        fs.crash();
+        assert_eq!(samples(&open(&fs)).len(), 1, "life {i}");
+        // The old process is dead; its handles fail.
+        let e = now(store.write(batch(vec![series(labels("up", "a"), &[(at(99), 0.0)])]))).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unavailable);
+        return check_many_lives(&fs);
+    }
+}
+
+fn check_many_lives(fs: &FaultyFs) {
+    for i in 1..20 {
+        let store = open(fs);
+        put(&store, &[(at(i), i as f64)]);
+        if i % 4 == 0 {
+            store.flush().unwrap();
+        }
+        drop(store);
+        fs.crash();
+    }
+    let expected: Vec<_> = (0..20).map(|i| (at(i), i as f64)).collect();
+    assert_eq!(samples(&open(fs)), expected);
+}
+
+#[test]
+fn a_committer_with_a_thread_does_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let options = Options {
+        commit: CommitOptions::default(),
+        ..options()
+    };
+    let open = || {
+        let fs = Arc::new(storage::RealFs);
+        Store::open(fs, temp.path(), options.clone(), clock(), &NoMeter).unwrap()
+    };
+    let store = open();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let writes = (0..50).map(|i| store.write(batch(vec![series(labels("up", "a"), &[(at(i), 1.0)])])));
+    for write in writes {
+        assert_eq!(runtime.block_on(write).unwrap().accepted, 1);
+    }
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(samples(&open()).len(), 50);
+}
+
+#[test]
+fn a_retry_shows_once_also_after_the_log_is_gone() {
+    let fs = FaultyFs::new(1);
+    let write = |store: &Store, sequence: u64, value: f64| {
+        let mut batch = batch(vec![series(labels("up", "a"), &[(at(sequence as i64), value)])]);
+        batch.origin = Some(origin(sequence));
+        now(store.write(batch)).unwrap()
+    };
+    let store = open(&fs);
+    assert_eq!(write(&store, 1, 1.0).accepted, 1);
+    assert_eq!(write(&store, 2, 2.0).accepted, 1);
+    let again = write(&store, 1, 99.0);
+    assert_eq!((again.accepted, again.duplicates), (0, 1));
+    store.flush().unwrap();
+    assert_eq!(store.stats().log_bytes, log_tail(&fs), "old segments are gone");
+    drop(store);
+    fs.crash();
+    let store = open(&fs);
+    assert_eq!(write(&store, 2, 99.0).duplicates, 1);
+    assert_eq!(samples(&store), [(at(1), 1.0), (at(2), 2.0)]);
+}
+
+fn log_tail(fs: &FaultyFs) -> u64 {
+    fs.snapshot()
+        .iter()
+        .filter(|(p, _)| p.starts_with("/data/wal"))
+        .map(|(_, b)| b.len() as u64)
+        .sum()
+}
+
+#[test]
+fn the_later_value_wins_and_is_counted_wherever_the_earlier_is() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    let replaced = || store.inner.context.metrics.replaced.get();
+    put(&store, &[(at(0), 1.0), (at(1), 1.0), (at(2), 1.0)]);
+    put(&store, &[(at(1), 1.0)]);
+    assert_eq!(replaced(), 0, "the same value again changes nothing");
+    put(&store, &[(at(1), 2.0)]);
+    assert_eq!(replaced(), 1);
+    store.flush().unwrap();
+    put(&store, &[(at(0), 3.0), (at(3), 3.0)]);
+    let expected = [(at(0), 3.0), (at(1), 2.0), (at(2), 1.0), (at(3), 3.0)];
+    assert_eq!(samples(&store), expected, "head over part");
+    store.flush().unwrap();
+    assert_eq!(samples(&store), expected, "part over part");
+    store.compact().unwrap();
+    assert_eq!(samples(&store), expected, "merged");
+    assert_eq!(
+        (replaced(), store.stats().parts, store.stats().part_samples),
+        (2, 1, 4)
+    );
+}
+
+#[test]
+fn any_time_inside_the_retention_is_taken_and_the_rest_is_refused_by_reason() {
+    let fs = FaultyFs::new(1);
+    let store = open_with(
+        &fs,
+        Options {
+            limits: model::IngestLimits {
+                max_future_ms: 1000,
+                ..Default::default()
+            },
+            ..options()
+        },
+        &clock(),
+    )
+    .unwrap();
+    let (first, last) = (NOON_MS - 10 * DAY_MS, NOON_MS + 1000);
+    let outcome = put(
+        &store,
+        &[
+            (last, 1.0),
+            (first - 1, 1.0),
+            (first, 1.0),
+            (last + 1, 1.0),
+            (at(0), 1.0),
+        ],
+    );
+    let reasons: Vec<_> = outcome.rejected.iter().map(|r| (r.reason, r.count)).collect();
+    assert_eq!(
+        (outcome.accepted, reasons),
+        (3, vec![("too_old", 1), ("too_far_in_future", 1)])
+    );
+    store.flush().unwrap();
+    assert_eq!(samples(&store), [(first, 1.0), (at(0), 1.0), (last, 1.0)]);
+    assert_eq!(store.stats().parts, 2, "one part for each day");
+}
+
+#[test]
+fn retention_drops_whole_parts_and_filters_at_read() {
+    let (fs, clock) = (FaultyFs::new(1), clock());
+    let store = open_with(&fs, options(), &clock).unwrap();
+    put(
+        &store,
+        &(0..8).map(|d| (NOON_MS - d * DAY_MS, 1.0)).collect::<Vec<_>>(),
+    );
+    store.flush().unwrap();
+    assert_eq!(store.stats().parts, 8);
+    clock.advance_ns(5 * DAY_MS as u64 * 1_000_000 + 1_000_000);
+    assert_eq!(samples(&store).len(), 5, "filtered at read");
+    store.enforce_retention(clock.now_ms()).unwrap();
+    assert_eq!((store.stats().parts, samples(&store).len()), (5, 5));
+    assert_eq!(store.inner.context.metrics.expired.get(), 3);
+    drop(store);
+    fs.crash();
+    let files = fs
+        .snapshot()
+        .keys()
+        .filter(|p| p.extension().is_some_and(|e| e == "part"))
+        .count();
+    assert!((5..=8).contains(&files));
+    assert_eq!(samples(&open_with(&fs, options(), &clock).unwrap()).len(), 5);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_serves_reads_and_recovers() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    put(&store, &[(at(0), 1.0)]);
+    fs.set_capacity(Some(fs.used_bytes() + 10));
+    let e = now(store.write(batch(vec![series(labels("up", "a"), &[(at(1), 1.0)])]))).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unavailable);
+    assert!(e.retry_after().is_some());
+    assert_eq!(store.flush().unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(
+        samples(&store),
+        [(at(0), 1.0)],
+        "reads go on, the frozen head included"
+    );
+    fs.set_capacity(None);
+    put(&store, &[(at(1), 2.0)]);
+    store.flush().unwrap();
+    put(&store, &[(at(2), 3.0)]);
+    drop(store);
+    fs.crash();
+    assert_eq!(samples(&open(&fs)), [(at(0), 1.0), (at(1), 2.0), (at(2), 3.0)]);
+}
+
+#[test]
+fn a_head_that_cannot_be_flushed_is_bounded() {
+    let fs = FaultyFs::new(1);
+    let store = open_with(
+        &fs,
+        Options {
+            max_head_bytes: 4000,
+            ..options()
+        },
+        &clock(),
+    )
+    .unwrap();
+    let write = |i: i64| now(store.write(batch(vec![series(labels("up", "a"), &[(at(i), 1.0)])])));
+    let refused = (0..1000).find_map(|i| write(i).err()).unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.message().contains("waits to be flushed"), "{refused}");
+    store.flush().unwrap();
+    write(1000).unwrap();
+}
+
+#[test]
+fn a_new_series_over_the_limit_is_refused_and_known_ones_go_on() {
+    let fs = FaultyFs::new(1);
+    let limits = model::IngestLimits {
+        max_series: 2,
+        max_tenants: 1,
+        ..Default::default()
+    };
+    let store = open_with(&fs, Options { limits, ..options() }, &clock()).unwrap();
+    let jobs = ["a", "b", "c", "a", "c", "d"];
+    let of = |job: &&str| series(labels("up", job), &[(at(0), 1.0)]);
+    let outcome = now(store.write(batch(jobs.iter().map(of).collect()))).unwrap();
+    assert_eq!((outcome.accepted, outcome.rejected_count()), (3, 3));
+    assert_eq!(outcome.rejected[0].reason, "series_limit");
+    assert_eq!(put(&store, &[(at(1), 1.0)]).accepted, 1);
+    let mut other = batch(vec![of(&"a")]);
+    other.tenant = Name::new("other").unwrap();
+    assert_eq!(
+        now(store.write(other)).unwrap_err().kind(),
+        ErrorKind::LimitReached
+    );
+}
+
+#[test]
+fn tenants_see_only_their_own() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    let mut other = batch(vec![series(labels("up", "b"), &[(at(0), 1.0)])]);
+    other.tenant = Name::new("other").unwrap();
+    now(store.write(other)).unwrap();
+    put(&store, &[(at(0), 1.0)]);
+    store.flush().unwrap();
+    drop(store);
+    let store = open(&fs);
+    assert_eq!(
+        store.tenants().iter().map(Name::as_str).collect::<Vec<_>>(),
+        ["default", "other"]
+    );
+    let jobs = |tenant: &str| {
+        let mut request = everything();
+        request.tenant = Name::new(tenant).unwrap();
+        store.label_values(&request, "job").unwrap()
+    };
+    assert_eq!(
+        (jobs("default"), jobs("other"), jobs("nobody")),
+        (vec!["a".into()], vec!["b".into()], vec![])
+    );
+    for path in fs.snapshot().keys().filter(|p| p.components().count() > 3) {
+        let text = path.display().to_string();
+        assert!(text.contains("/default/") || text.contains("/other/"), "{text}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_a_part_is_named_and_costs_only_its_place() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    put(
+        &store,
+        &(0..30).map(|i| (at(i), (i * i % 7) as f64)).collect::<Vec<_>>(),
+    );
+    store.flush().unwrap();
+    let part = fs
+        .snapshot()
+        .into_keys()
+        .find(|p| p.extension().is_some_and(|e| e == "part"))
+        .unwrap();
+    let before = samples(&store);
+    put(&store, &[(at(100), 1.0)]);
+    drop(store);
+    let bits = fs.snapshot()[&part].len() as u64 * 8;
+    for bit in (0..bits).step_by(5) {
+        fs.flip_bit(&part, bit);
+        let store = open(&fs);
+        let request = everything();
+        let found = rows(&store, &request).unwrap();
+        let times: Vec<i64> = found[0].1.iter().map(|(t, _)| *t).collect();
+        assert_eq!(times, [at(100)], "bit {bit}: the rest is there");
+        let warnings = request.budget.warnings();
+        assert!(
+            warnings.iter().any(|w| w.contains(&part.display().to_string())),
+            "{warnings:?}"
+        );
+        // What is damaged is not merged away, not even with a younger part.
+        let _ = store.compact();
+        assert!(fs.exists(&part).unwrap());
+        drop(store);
+        fs.flip_bit(&part, bit);
+    }
+    let store = open(&fs);
+    assert_eq!(samples(&store)[..before.len()], before);
+}
+
+#[test]
+fn damage_in_one_chunk_costs_only_that_series() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    // Values that do not pack, so that each chunk fills pages of its own.
+    let mut rng = storage::Rng::new(1);
+    for job in 0..4 {
+        let samples: Vec<_> = (0..3000)
+            .map(|i| (NOON_MS + i, f64::from_bits(rng.next_u64())))
+            .collect();
+        now(store.write(batch(vec![series(labels("up", &job.to_string()), &samples)]))).unwrap();
+    }
+    store.flush().unwrap();
+    let part = fs
+        .snapshot()
+        .into_keys()
+        .find(|p| p.extension().is_some_and(|e| e == "part"))
+        .unwrap();
+    let reader = PartReader::open(&fs, &part, crate::part::KIND).unwrap();
+    assert!(reader.section_len(CHUNKS).unwrap() > 60_000 && reader.section_len(POSTINGS).is_some());
+    fs.flip_bit(&part, (16 + 100) * 8);
+    let request = everything();
+    let found = rows(&store, &request).unwrap();
+    assert_eq!(
+        found[1..].iter().map(|r| r.1.len()).collect::<Vec<_>>(),
+        [3000, 3000, 3000]
+    );
+    assert!(
+        found[0].1.len() < 3000,
+        "and its series lacks what was in the page"
+    );
+    assert!(
+        request.budget.warnings()[0].contains("section \"chunks\" is damaged"),
+        "{:?}",
+        request.budget.warnings()
+    );
+    assert!(store.inner.context.metrics.unreadable.get() > 0);
+}
+
+#[test]
+fn budgets_end_a_query_and_cancelling_does_too() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    let of = |job: i32| {
+        series(
+            labels("up", &job.to_string()),
+            &(0..10).map(|i| (at(i), 1.0)).collect::<Vec<_>>(),
+        )
+    };
+    now(store.write(batch((0..10).map(of).collect()))).unwrap();
+    store.flush().unwrap();
+    let check = |limits: BudgetLimits, key: &str| {
+        let mut request = everything();
+        request.budget = Budget::new(limits, clock());
+        let e = rows(&store, &request).unwrap_err();
+        assert!(
+            e.kind() == ErrorKind::LimitReached && e.message().contains(key),
+            "{e}"
+        );
+    };
+    let all = BudgetLimits::UNLIMITED;
+    check(BudgetLimits { max_series: 9, ..all }, "max_series");
+    check(
+        BudgetLimits {
+            max_samples: 99,
+            ..all
+        },
+        "max_samples",
+    );
+    check(
+        BudgetLimits {
+            max_bytes: 1000,
+            ..all
+        },
+        "max_bytes",
+    );
+    let request = everything();
+    request.budget.cancel_token().cancel();
+    assert_eq!(rows(&store, &request).unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn a_scan_sees_one_moment() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    put(&store, &[(at(0), 1.0)]);
+    store.flush().unwrap();
+    put(&store, &[(at(1), 1.0)]);
+    let scan = store.scan(&everything()).unwrap();
+    put(&store, &[(at(0), 9.0), (at(1), 9.0), (at(2), 9.0)]);
+    store.compact().unwrap();
+    let data: Vec<SeriesData> = scan.rows().map(|r| r.unwrap()).collect();
+    assert_eq!(data[0].values, [1.0, 1.0]);
+}
+
+#[test]
+fn what_senders_say_of_families_survives() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    let mut with = batch(vec![]);
+    with.payload.metadata = vec![MetricMetadata {
+        family: "up".into(),
+        metric_type: model::MetricType::Gauge,
+        help: "Whether it is up.".into(),
+        unit: String::new(),
+    }];
+    now(store.write(with.clone())).unwrap();
+    let bytes = store.stats().log_bytes;
+    now(store.write(with.clone())).unwrap();
+    assert_eq!(
+        store.stats().log_bytes,
+        bytes,
+        "what is known is not written again"
+    );
+    drop(store);
+    fs.crash();
+    let store = open(&fs);
+    assert_eq!(store.metadata(&Name::default()), with.payload.metadata);
+    store.flush().unwrap();
+    drop(store);
+    fs.crash();
+    assert_eq!(open(&fs).metadata(&Name::default()), with.payload.metadata);
+}
+
+#[test]
+fn maintenance_flushes_by_size_and_age_and_merges_what_is_small() {
+    let (fs, clock) = (FaultyFs::new(1), clock());
+    let small = Options {
+        flush_samples: 10,
+        ..options()
+    };
+    let store = open_with(&fs, small, &clock).unwrap();
+    put(&store, &[(at(0), 1.0)]);
+    store.maintain().unwrap();
+    assert_eq!(store.stats().head_samples, 1);
+    clock.advance_ns(3 * 3_600_000_000_000);
+    store.maintain().unwrap();
+    assert_eq!(
+        (store.stats().head_samples, store.stats().parts),
+        (0, 1),
+        "by age"
+    );
+    for round in 1..20 {
+        put(
+            &store,
+            &(0..10).map(|i| (at(round * 10 + i), 1.0)).collect::<Vec<_>>(),
+        );
+        store.maintain().unwrap();
+        assert_eq!(store.stats().head_samples, 0, "by size");
+        assert!(store.stats().parts <= 2);
+    }
+    assert_eq!(samples(&store).len(), 191);
+}
+
+#[test]
+fn merging_fails_alone_when_the_disk_fails() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    for i in 0..3 {
+        put(&store, &[(at(i), 1.0)]);
+        store.flush().unwrap();
+    }
+    for operation in [
+        Operation::Write,
+        Operation::Sync,
+        Operation::SyncDir,
+        Operation::Name,
+    ] {
+        fs.fail_nth(operation, 1, std::io::ErrorKind::Other);
+        store.compact().unwrap_err();
+        assert_eq!(samples(&store).len(), 3);
+    }
+    store.compact().unwrap();
+    assert_eq!((samples(&store).len(), store.stats().parts), (3, 1));
+}
+
+#[test]
+fn memory_durability_is_an_explicit_choice() {
+    assert_eq!(Options::default().log.durability, Durability::Disk);
+}
+
+#[test]
+fn the_index_answers_without_reading_samples() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    let of = |job: i32| series(labels("up", &job.to_string()), &[(at(0), 1.0)]);
+    now(store.write(batch((0..5).map(of).collect()))).unwrap();
+    store.flush().unwrap();
+    let mut request = everything();
+    request.predicate = Predicate::labels([Matcher::equal("job", "3")]);
+    let limits = BudgetLimits {
+        max_samples: 0,
+        max_bytes: 0,
+        ..BudgetLimits::UNLIMITED
+    };
+    request.budget = Budget::new(limits, clock());
+    assert_eq!(store.series(&request).unwrap(), [labels("up", "3")]);
+    assert_eq!(store.label_names(&request).unwrap(), ["__name__", "job"]);
+    assert_eq!(store.label_values(&request, "job").unwrap(), ["3"]);
+    let mut elsewhere = request.clone();
+    elsewhere.range = TimeRange::from_ms(NOON_MS + PARTITION_MS, NOON_MS + 2 * PARTITION_MS);
+    assert!(store.series(&elsewhere).unwrap().is_empty());
+}
