@@ -59,6 +59,8 @@ export async function withPage(state, { path, theme = "dark", size = [1440, 900]
     await prepare?.(context);
     const page = await context.newPage();
     page.on("console", (message) => {
+      // Chromium's advice on our reading the canvas is about this test.
+      if (/willReadFrequently/.test(message.text())) return;
       if (message.type() === "error" || message.type() === "warning") complaints.push(`console: ${message.text()}`);
     });
     page.on("pageerror", (error) => complaints.push(`exception: ${error.stack}`));

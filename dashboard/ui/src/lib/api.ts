@@ -64,6 +64,7 @@ export async function get<T>(
   path: string,
   params: Record<string, string | number | undefined>,
   cancel: AbortSignal,
+  headers: Record<string, string> = {},
 ): Promise<T> {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
@@ -74,7 +75,7 @@ export async function get<T>(
   let body: string;
   try {
     response = await fetch(`${path}?${query}`, {
-      headers: { Accept: "application/json", ...(sent === "" ? {} : { Authorization: `Bearer ${sent}` }) },
+      headers: { Accept: "application/json", ...headers, ...(sent === "" ? {} : { Authorization: `Bearer ${sent}` }) },
       signal: AbortSignal.any([cancel, AbortSignal.timeout(PATIENCE_MS)]),
     });
     body = await response.text();

@@ -43,7 +43,9 @@ export async function lines(
   cancel: AbortSignal,
 ): Promise<LogLine[]> {
   const params = { query, start: String(start), end: String(end), limit, direction: "backward" };
-  const { data } = await get<Answer<QueryData>>("/loki/api/v1/query_range", params, cancel);
+  // Otherwise what stands beside a line is mixed into its stream's labels, where it can't be filtered by.
+  const apart = { "X-Loki-Response-Encoding-Flags": "categorize-labels" };
+  const { data } = await get<Answer<QueryData>>("/loki/api/v1/query_range", params, cancel, apart);
   if (data.resultType !== "streams") return [];
   const all = data.result.flatMap(({ stream, values }) => {
     const name = JSON.stringify(Object.entries(stream).sort());
@@ -72,9 +74,8 @@ function readEntry(name: string, stream: Labels, [time, line, extra]: Entry): Lo
 
 /** A query that gives numbers instead of lines. */
 export async function counts(query: string, at: Grid, cancel: AbortSignal): Promise<GridSeries[]> {
-  const params = { query, start: at.start * 1e9, end: at.end * 1e9, step: at.step };
-  const exact = { ...params, start: `${at.start}000000000`, end: `${at.end}000000000` };
-  const { data } = await get<Answer<QueryData>>("/loki/api/v1/query_range", exact, cancel);
+  const params = { query, start: `${at.start}000000000`, end: `${at.end}000000000`, step: at.step };
+  const { data } = await get<Answer<QueryData>>("/loki/api/v1/query_range", params, cancel);
   if (data.resultType !== "matrix") return [];
   const length = Math.round((at.end - at.start) / at.step) + 1;
   return data.result.map(({ metric, values }) => {

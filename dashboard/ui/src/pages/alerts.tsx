@@ -235,17 +235,22 @@ function stateOf(rule: Rule): AlertState {
   return rule.state ?? "inactive";
 }
 
+/** A rule's own text has holes that only an alert fills. */
+function withoutTemplates(text: string | undefined): string | undefined {
+  return text?.replace(/(\{\{.*?\}\})+/g, "…");
+}
+
 function RuleRow({ rule }: { rule: Rule }) {
   const state = rule.type === "recording" ? "recording" : stateOf(rule);
   const shown = isWatchdog(rule.name) && state === "firing" ? "always" : state;
-  const summary = rule.annotations?.["summary"] ?? rule.annotations?.["description"];
+  const summary = withoutTemplates(rule.annotations?.["summary"] ?? rule.annotations?.["description"]);
   return (
     <details class="rule">
       <summary>
         <span class={`tag state-${shown}`}>{shown}</span>
         <b>{rule.name}</b>
-        {rule.labels?.["severity"] && <span class="faint">{rule.labels["severity"]}</span>}
-        {rule.duration ? <span class="faint">for {duration(rule.duration)}</span> : null}
+        {rule.labels?.["severity"] && <span class="faint nowrap">{rule.labels["severity"]}</span>}
+        {rule.duration ? <span class="faint nowrap">for {duration(rule.duration)}</span> : null}
         {rule.health === "err" && <span class="tag bad">fails</span>}
         {summary && <span class="faint rule-summary">{summary}</span>}
       </summary>

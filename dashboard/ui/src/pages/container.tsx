@@ -193,24 +193,20 @@ function OwnAlerts({ who }: { who: ContainerId }) {
 }
 
 function Charts({ found, busy, trouble }: { found: Found; busy: boolean; trouble: Error | undefined }) {
+  const has = ({ lines }: { lines: Line[] }) => lines.some((l) => l.values.some((v) => v !== null));
+  const missing = found.charts.filter((c) => !has(c)).map((c) => c.title);
   const box = { times: times(found.grid), from: timeWindow.value.start / 1000, to: timeWindow.value.end / 1000 };
   return (
     <>
       {trouble && <p class="notice warm">Not up to date: {trouble.message}</p>}
       <div class="charts">
-        {found.charts.map(({ title, unit, lines, atLeast }) => {
-          const some = lines.some((l) => l.values.some((v) => v !== null));
-          return (
-            <Panel key={title} title={some ? undefined : title} busy={busy}>
-              {some ? (
-                <Chart {...box} title={title} lines={lines} unit={unit} height={160} atLeast={atLeast} sync="container" label={`${title} over time`} />
-              ) : (
-                <Empty title="Nothing reported." />
-              )}
-            </Panel>
-          );
-        })}
+        {found.charts.filter(has).map(({ title, unit, lines, atLeast }) => (
+          <Panel key={title} title={undefined} busy={busy}>
+            <Chart {...box} title={title} lines={lines} unit={unit} height={160} atLeast={atLeast} sync="container" label={`${title} over time`} />
+          </Panel>
+        ))}
       </div>
+      {missing.length > 0 && <p class="faint small">Not reported in this time range: {missing.join(", ").toLowerCase()}.</p>}
     </>
   );
 }

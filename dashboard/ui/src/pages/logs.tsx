@@ -5,10 +5,10 @@ import { duration, grouped } from "../lib/format";
 import { useLoad } from "../lib/load";
 import { LEVELS, LEVEL_GROUPS, completeQuery, counts, levelOfLabels, lines, newestFirst, parseSelector, writeSelector, type LogLine } from "../lib/loki";
 import { param, setParams } from "../lib/place";
-import { times, type GridSeries } from "../lib/prom";
+import { quote, times, type GridSeries } from "../lib/prom";
 import { grid, range, refresh, refreshNow, timeWindow, type Grid, type Window } from "../lib/time";
 import { Chart } from "../parts/chart";
-import { LogList, wrap } from "../parts/loglist";
+import { LogList, wrap, type Filter } from "../parts/loglist";
 import { Panel } from "../parts/panel";
 import { Selector } from "../parts/selector";
 import { Empty, Failure, StateOf } from "../parts/state";
@@ -23,9 +23,13 @@ export function Logs() {
   const exactCase = param("case") === "1";
   const full = completeQuery(query, search, exactCase);
   const isLines = full.startsWith("{");
-  const filter = (name: string, value: string, keep: boolean) => {
+  const filter: Filter = (name, value, keep, beside) => {
     const parsed = parseSelector(query) ?? { matchers: [], rest: "" };
     const op = keep ? "=" : "!=";
+    if (beside) {
+      setParams({ q: writeSelector(parsed.matchers, `${parsed.rest} | ${name}${op}${quote(value)}`.trim()) });
+      return;
+    }
     const others = parsed.matchers.filter((m) => !(m.name === name && (keep || m.value === value)));
     setParams({ q: writeSelector([...others, { name, op, value }], parsed.rest) });
   };
@@ -202,7 +206,7 @@ interface LinesProps {
   query: string;
   search: string;
   exactCase: boolean;
-  onFilter: (name: string, value: string, keep: boolean) => void;
+  onFilter: Filter;
 }
 
 function ns(ms: number): bigint {

@@ -103,7 +103,7 @@ function NodePart({ node, all }: { node: SeenNode; all: SeenNode[] }) {
         {some ? (
           <Chart {...box} title={title} note={note} lines={lines} unit={unit} height={104} atLeast={atLeast} sync="overview" label={`${title} over time`} />
         ) : load.data ? (
-          <Empty title="Nothing reported." />
+          <p class="state faint">Not reported in this time range.</p>
         ) : (
           <StateOf of={load} what={`${title} could not be loaded.`} />
         )}
@@ -183,7 +183,7 @@ function Disks({ node }: { node: NodeId }) {
       {load.data === undefined ? (
         <StateOf of={load} what="File systems could not be loaded." />
       ) : load.data.length === 0 ? (
-        <Empty title="Nothing reported." />
+        <p class="state faint">Not reported in this time range.</p>
       ) : (
         <ul class="disks">
           {load.data.map((disk) => {

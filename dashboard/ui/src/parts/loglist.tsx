@@ -9,7 +9,8 @@ import { exactTime, now, zone } from "../lib/time";
 
 export const wrap = remembered("wrap", "off");
 
-export type Filter = (name: string, value: string, keep: boolean) => void;
+/** `beside` tells what came beside the line from the stream's labels. */
+export type Filter = (name: string, value: string, keep: boolean, beside: boolean) => void;
 
 interface Props {
   entries: LogLine[];
@@ -125,7 +126,7 @@ function Details({ entry, onFilter }: { entry: LogLine; onFilter: Filter | undef
       </p>
       <pre>{pretty ?? entry.line}</pre>
       <LabelTable title="Stream" labels={entry.stream} onFilter={onFilter} />
-      <LabelTable title="Beside the line" labels={entry.metadata} />
+      <LabelTable title="Beside the line" labels={entry.metadata} onFilter={onFilter} beside />
     </div>
   );
 }
@@ -135,7 +136,14 @@ function selectorOf(stream: Labels): string {
   return `{${own.flatMap((n) => (stream[n] ? [`${n}=${JSON.stringify(stream[n])}`] : [])).join(", ")}}`;
 }
 
-function LabelTable({ title, labels, onFilter }: { title: string; labels: Labels; onFilter?: Filter | undefined }) {
+interface LabelTableProps {
+  title: string;
+  labels: Labels;
+  onFilter: Filter | undefined;
+  beside?: boolean;
+}
+
+function LabelTable({ title, labels, onFilter, beside = false }: LabelTableProps) {
   const rows = Object.entries(labels).sort(([a], [b]) => a.localeCompare(b));
   if (rows.length === 0) return null;
   return (
@@ -148,10 +156,10 @@ function LabelTable({ title, labels, onFilter }: { title: string; labels: Labels
             <td class="breakable">{value}</td>
             {onFilter && (
               <td class="label-actions">
-                <button type="button" title={`Only ${name}=${value}`} aria-label={`Only ${name}=${value}`} onClick={() => onFilter(name, value, true)}>
+                <button type="button" title={`Only ${name}=${value}`} aria-label={`Only ${name}=${value}`} onClick={() => onFilter(name, value, true, beside)}>
                   +
                 </button>
-                <button type="button" title={`Without ${name}=${value}`} aria-label={`Without ${name}=${value}`} onClick={() => onFilter(name, value, false)}>
+                <button type="button" title={`Without ${name}=${value}`} aria-label={`Without ${name}=${value}`} onClick={() => onFilter(name, value, false, beside)}>
                   −
                 </button>
               </td>
