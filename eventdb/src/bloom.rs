@@ -43,7 +43,10 @@ mod tests {
             let bits = build(&set);
             assert!(set.iter().all(|h| may_contain(&bits, *h)));
             let granted = (n..n + 10_000).filter(|i| may_contain(&bits, hash(*i))).count();
-            assert!(n < 3 && granted < 3_000 || granted < 600, "{granted} of 10000 with {n} items");
+            assert!(
+                n < 3 && granted < 3_000 || granted < 600,
+                "{granted} of 10000 with {n} items"
+            );
         }
     }
 }

@@ -102,10 +102,6 @@ impl<'a> Decoder<'a> {
     pub(crate) fn string(&mut self) -> Result<String> {
         self.str().map(str::to_owned)
     }
-    /// Whether nothing is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
     /// Fails when something is left.
     pub(crate) fn finish(self) -> Result<()> {
         if self.rest.is_empty() {
@@ -201,7 +197,7 @@ mod tests {
         #[test]
         fn garbage_is_an_error_and_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let mut d = Decoder::new("test", &bytes);
-            while d.string().is_ok() && !d.is_empty() {}
+            while d.string().is_ok_and(|s| !s.is_empty()) {}
             let mut d = Decoder::new("test", &bytes);
             if let Ok(packed) = d.packed() {
                 let _ = packed.unpack();
@@ -215,6 +211,9 @@ mod tests {
         let mut out = Vec::new();
         Compressor::new(1).unwrap().put(&mut out, &raw).unwrap();
         assert!(out.len() < 100);
-        assert_eq!(Decoder::new("test", &out).packed().unwrap().unpack().unwrap(), raw);
+        assert_eq!(
+            Decoder::new("test", &out).packed().unwrap().unpack().unwrap(),
+            raw
+        );
     }
 }

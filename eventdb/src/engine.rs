@@ -114,11 +114,17 @@ impl Context {
         }
     }
     fn damage_notes(&self) -> Vec<String> {
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.damaged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
     /// The oldest time that is kept, in nanoseconds.
     pub(crate) fn oldest_kept_ns(&self, now_ns: i64) -> i64 {
-        let keep_ns = self.options.retention_ms.and_then(|ms| i64::try_from(ms).ok()?.checked_mul(1_000_000));
+        let keep_ns = self
+            .options
+            .retention_ms
+            .and_then(|ms| i64::try_from(ms).ok()?.checked_mul(1_000_000));
         keep_ns.map_or(i64::MIN, |keep| now_ns.saturating_sub(keep))
     }
     /// The newest time that is taken, in nanoseconds.

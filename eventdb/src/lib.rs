@@ -14,11 +14,14 @@ mod bloom;
 mod cache;
 mod codec;
 mod engine;
+mod limit;
 mod logs;
 pub mod metrics;
 mod options;
 mod tokens;
+mod traces;
 mod words;
 
 pub use logs::{CUT_MARK, LogStore};
 pub use options::{Options, Stats};
+pub use traces::TraceStore;

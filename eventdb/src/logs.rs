@@ -15,9 +15,7 @@ mod record;
 mod scan;
 mod validate;
 
-pub(crate) use build::Identity;
 pub(crate) use head::LogHead;
-pub(crate) use record::{put_labels, read_labels};
 pub use validate::CUT_MARK;
 
 use crate::cache::Cache;
@@ -124,7 +122,12 @@ impl Signal for LogSignal {
                     day.push((labels, Columns::default()));
                 }
                 if let Some((_, columns)) = day.last_mut() {
-                    columns.push(rows.time(row), rows.line(row), rows.metadata(row), rows.is_kept(row));
+                    columns.push(
+                        rows.time(row),
+                        rows.line(row),
+                        rows.metadata(row),
+                        rows.is_kept(row),
+                    );
                 }
                 Ok(())
             })?;
@@ -157,7 +160,9 @@ impl Signal for LogSignal {
             });
             for (block, info) in open.index.blocks.iter().enumerate() {
                 let labels = &open.index.streams[info.stream as usize];
-                let cursor = streams.entry(labels.clone()).or_insert_with(|| Cursor::new(labels.clone()));
+                let cursor = streams
+                    .entry(labels.clone())
+                    .or_insert_with(|| Cursor::new(labels.clone()));
                 let piece = Piece {
                     rows: Rows::Block(Arc::clone(&source), block as u32),
                     range: info.range,
@@ -205,7 +210,9 @@ impl LogStore {
         meter: &dyn Meter,
     ) -> Result<Self> {
         let signal = LogSignal::new(&options);
-        Ok(Self(Arc::new(Engine::open(signal, fs, data_dir, options, clock, meter)?)))
+        Ok(Self(Arc::new(Engine::open(
+            signal, fs, data_dir, options, clock, meter,
+        )?)))
     }
     /// Writes everything in memory to parts. What cannot be written (the disk is full) stays visible, in memory
     /// and in the log, and the next flush tries again.
@@ -260,7 +267,10 @@ impl Read<LogBatch> for LogStore {
     }
     fn label_names(&self, request: &ScanRequest) -> Result<Vec<String>> {
         let streams = self.streams(request)?;
-        let names: BTreeSet<&str> = streams.iter().flat_map(|s| s.iter().map(|(name, _)| name)).collect();
+        let names: BTreeSet<&str> = streams
+            .iter()
+            .flat_map(|s| s.iter().map(|(name, _)| name))
+            .collect();
         Ok(names.into_iter().map(str::to_owned).collect())
     }
     fn label_values(&self, request: &ScanRequest, name: &str) -> Result<Vec<String>> {

@@ -20,8 +20,11 @@ const fn gauge(name: &'static str, help: &'static str, labels: &'static [&'stati
 }
 
 /// Entries and spans taken.
-pub static ACCEPTED: MetricDef =
-    counter("binnacle_events_accepted_total", "Log entries and spans taken.", &["store"]);
+pub static ACCEPTED: MetricDef = counter(
+    "binnacle_events_accepted_total",
+    "Log entries and spans taken.",
+    &["store"],
+);
 /// Entries and spans that were there already.
 pub static DUPLICATES: MetricDef = counter(
     "binnacle_events_duplicates_total",
@@ -29,8 +32,11 @@ pub static DUPLICATES: MetricDef = counter(
     &["store", "found"],
 );
 /// Entries and spans refused.
-pub static REJECTED: MetricDef =
-    counter("binnacle_events_rejected_total", "Log entries and spans refused, by reason.", &["store", "reason"]);
+pub static REJECTED: MetricDef = counter(
+    "binnacle_events_rejected_total",
+    "Log entries and spans refused, by reason.",
+    &["store", "reason"],
+);
 /// Lines cut.
 pub static LINES_CUT: MetricDef = counter(
     "binnacle_log_lines_cut_total",
@@ -44,14 +50,23 @@ pub static HEAD_FULL: MetricDef = counter(
     &["store"],
 );
 /// Flushes.
-pub static FLUSHES: MetricDef =
-    counter("binnacle_events_flushes_total", "Flushes of the head to parts, by outcome.", &["store", "outcome"]);
+pub static FLUSHES: MetricDef = counter(
+    "binnacle_events_flushes_total",
+    "Flushes of the head to parts, by outcome.",
+    &["store", "outcome"],
+);
 /// Merges.
-pub static MERGES: MetricDef =
-    counter("binnacle_events_merges_total", "Merges of parts, by outcome.", &["store", "outcome"]);
+pub static MERGES: MetricDef = counter(
+    "binnacle_events_merges_total",
+    "Merges of parts, by outcome.",
+    &["store", "outcome"],
+);
 /// Parts that went by retention.
-pub static EXPIRED_PARTS: MetricDef =
-    counter("binnacle_events_expired_parts_total", "Parts removed because their time was over.", &["store"]);
+pub static EXPIRED_PARTS: MetricDef = counter(
+    "binnacle_events_expired_parts_total",
+    "Parts removed because their time was over.",
+    &["store"],
+);
 /// Damage found.
 pub static DAMAGED: MetricDef = counter(
     "binnacle_events_damaged_total",
@@ -59,12 +74,19 @@ pub static DAMAGED: MetricDef = counter(
     &["store"],
 );
 /// Bytes of the parts.
-pub static PART_BYTES: MetricDef = gauge("binnacle_events_part_bytes", "Bytes of the part files.", &["store"]);
+pub static PART_BYTES: MetricDef = gauge(
+    "binnacle_events_part_bytes",
+    "Bytes of the part files.",
+    &["store"],
+);
 /// Number of the parts.
 pub static PARTS: MetricDef = gauge("binnacle_events_parts", "Part files.", &["store"]);
 /// Bytes in memory.
-pub static HEAD_BYTES: MetricDef =
-    gauge("binnacle_events_head_bytes", "Bytes of memory that data takes before it is flushed.", &["store"]);
+pub static HEAD_BYTES: MetricDef = gauge(
+    "binnacle_events_head_bytes",
+    "Bytes of memory that data takes before it is flushed.",
+    &["store"],
+);
 
 /// Every metric of this crate, for the printed list.
 pub static ALL: &[&MetricDef] = &[
@@ -118,7 +140,10 @@ impl StoreMetrics {
             accepted: meter.counter(&ACCEPTED, &[store]),
             duplicates_written: meter.counter(&DUPLICATES, &[store, "written"]),
             duplicates_merged: meter.counter(&DUPLICATES, &[store, "merged"]),
-            rejected: REASONS.iter().map(|r| (*r, meter.counter(&REJECTED, &[store, r]))).collect(),
+            rejected: REASONS
+                .iter()
+                .map(|r| (*r, meter.counter(&REJECTED, &[store, r])))
+                .collect(),
             lines_cut: meter.counter(&LINES_CUT, &[]),
             head_full: meter.counter(&HEAD_FULL, &[store]),
             flushed: meter.counter(&FLUSHES, &[store, "ok"]),

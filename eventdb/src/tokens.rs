@@ -175,7 +175,10 @@ mod tests {
         };
         check("", &[]);
         check("GET /api/v1/größe?x=y 200", &["w:GET", "w:api", "w:größe"]);
-        check("trace_id=4bf92f35 user-name", &["w:trace_id", "i:4bf92f35", "w:user", "w:name"]);
+        check(
+            "trace_id=4bf92f35 user-name",
+            &["w:trace_id", "i:4bf92f35", "w:user", "w:name"],
+        );
         check(&"x".repeat(49), &[&format!("i:{}", "x".repeat(49))]);
     }
 

@@ -141,7 +141,10 @@ impl WordsReader {
         };
         let segment = SegmentReader::open(segment).map_err(|e| bad(&e))?;
         if segment.max_doc() as usize != blocks {
-            return Err(bad(&format!("{} documents for {blocks} blocks", segment.max_doc())));
+            return Err(bad(&format!(
+                "{} documents for {blocks} blocks",
+                segment.max_doc()
+            )));
         }
         Ok(Self {
             segment,

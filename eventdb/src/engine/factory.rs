@@ -35,7 +35,13 @@ impl PartFactory {
         PartWriter::create(Arc::clone(&self.fs), &path, self.kind)
     }
     /// Finishes the part that was created last.
-    pub(crate) fn finish(&mut self, writer: PartWriter, range: TimeRange, rows: u64, raw_bytes: u64) -> Result<()> {
+    pub(crate) fn finish(
+        &mut self,
+        writer: PartWriter,
+        range: TimeRange,
+        rows: u64,
+        raw_bytes: u64,
+    ) -> Result<()> {
         let size_bytes = writer.finish()?;
         self.entries.push(PartEntry {
             id: self.next_part - 1,

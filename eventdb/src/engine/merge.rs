@@ -87,7 +87,12 @@ impl<S: Signal> TenantStore<S> {
     fn merge(&self, parts: &[Arc<Part>]) -> Result<()> {
         let done = self.try_merge(parts);
         let metrics = &self.context.metrics;
-        if done.is_ok() { &metrics.merged } else { &metrics.merge_failed }.inc();
+        if done.is_ok() {
+            &metrics.merged
+        } else {
+            &metrics.merge_failed
+        }
+        .inc();
         match done {
             // The damaged part is known now and left out from here on; its neighbours are merged another time.
             Err(e) if e.kind() == ErrorKind::Corrupt => {

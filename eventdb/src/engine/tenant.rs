@@ -110,7 +110,10 @@ impl<S: Signal> TenantStore<S> {
         let name = format!("{} {tenant}", S::STORE.as_str());
         let apply = move |span: Span, pending: Pending<S::Payload>| {
             let now = clock.monotonic_ns();
-            shared.write().unwrap_or_else(PoisonError::into_inner).apply(span, pending, now)
+            shared
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .apply(span, pending, now)
         };
         let log = GroupCommit::start(log, &name, context.options.commit.clone(), apply)?;
         Ok(Self {
@@ -139,7 +142,11 @@ impl<S: Signal> TenantStore<S> {
     }
 
     /// Validates and makes durable; what is accepted is visible when this returns.
-    pub(super) async fn write(&self, origin: Option<Origin>, mut payload: S::Payload) -> Result<WriteOutcome> {
+    pub(super) async fn write(
+        &self,
+        origin: Option<Origin>,
+        mut payload: S::Payload,
+    ) -> Result<WriteOutcome> {
         let mut outcome;
         {
             let state = self.state();
@@ -192,7 +199,9 @@ impl<S: Signal> TenantStore<S> {
         let state = self.state();
         let age_ns = self.context.options.flush_age_ms.saturating_mul(1_000_000);
         let now = self.context.clock.monotonic_ns();
-        let is_old = state.head_since_ns.is_some_and(|since| now.saturating_sub(since) >= age_ns);
+        let is_old = state
+            .head_since_ns
+            .is_some_and(|since| now.saturating_sub(since) >= age_ns);
         state.frozen.is_some() || is_old || state.head.bytes() >= self.context.options.flush_bytes
     }
     /// Writes everything that is in memory now to parts. On failure it stays in memory (and in the log), visible,
@@ -203,7 +212,12 @@ impl<S: Signal> TenantStore<S> {
         while let Some(frozen) = self.freeze(&manifest) {
             let done = self.flush_frozen(&mut manifest, &frozen);
             let metrics = &self.context.metrics;
-            if done.is_ok() { &metrics.flushed } else { &metrics.flush_failed }.inc();
+            if done.is_ok() {
+                &metrics.flushed
+            } else {
+                &metrics.flush_failed
+            }
+            .inc();
             done.map_err(|e| e.within(format_args!("flush of {}", self.dir.display())))?;
         }
         Ok(())
@@ -226,7 +240,9 @@ impl<S: Signal> TenantStore<S> {
     fn flush_frozen(&self, manifest: &mut TenantManifest, frozen: &Arc<Frozen<S>>) -> Result<()> {
         let existing = Arc::clone(&self.state().parts);
         let mut factory = self.factory(manifest);
-        let written = self.signal.write_parts(&self.context, &mut factory, &frozen.head, &existing);
+        let written = self
+            .signal
+            .write_parts(&self.context, &mut factory, &frozen.head, &existing);
         manifest.next_part = factory.next_part();
         if let Err(e) = written {
             factory.discard();
@@ -247,7 +263,12 @@ impl<S: Signal> TenantStore<S> {
         Ok(())
     }
     pub(super) fn factory(&self, manifest: &TenantManifest) -> PartFactory {
-        PartFactory::new(Arc::clone(&self.context.fs), &self.dir, S::PART, manifest.next_part)
+        PartFactory::new(
+            Arc::clone(&self.context.fs),
+            &self.dir,
+            S::PART,
+            manifest.next_part,
+        )
     }
     /// Makes `next` the manifest, in memory and on disk. When the disk fails half-way, the file says what holds:
     /// the answer is then whether the new one is there, and false, because it may still be lost in a crash.
@@ -325,7 +346,7 @@ impl<S: Signal> TenantStore<S> {
     /// Commits what is queued and closes the log.
     pub(super) fn close(&self) -> Result<()> {
         let log = self.log.write().unwrap_or_else(PoisonError::into_inner).take();
-        log.map_or(Ok(()), |mut log| log.close())
+        log.map_or(Ok(()), |log| log.close())
     }
     pub(super) fn add_stats(&self, stats: &mut Stats) {
         let state = self.state();
@@ -350,7 +371,11 @@ impl<S: Signal> State<S> {
     fn apply(&mut self, span: Span, pending: Pending<S::Payload>, now_ns: u64) -> Applied {
         self.end = span.end;
         let count = S::count(&pending.payload);
-        if pending.origin.as_ref().is_some_and(|o| !self.sequences.observe(o)) {
+        if pending
+            .origin
+            .as_ref()
+            .is_some_and(|o| !self.sequences.observe(o))
+        {
             return Applied {
                 accepted: 0,
                 duplicates: count,

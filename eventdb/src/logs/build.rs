@@ -2,12 +2,12 @@
 
 use super::columns::Columns;
 use super::part::{BLOCKS, BLOOMS, BlockInfo, INDEX, LogIndex};
+use crate::Options;
 use crate::bloom;
 use crate::codec::{Compressor, checksum};
 use crate::engine::PartFactory;
 use crate::tokens::{Token, tokens};
 use crate::words::{WordsWriter, pair_term};
-use crate::Options;
 use model::{Labels, Result, TimeRange};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher, RandomState};
@@ -19,7 +19,7 @@ const MAX_ROWS: usize = 128 << 10;
 
 /// Takes a hash for what it is.
 #[derive(Default)]
-pub(crate) struct Identity(u64);
+struct Identity(u64);
 
 impl Hasher for Identity {
     fn finish(&self) -> u64 {
@@ -124,14 +124,18 @@ impl LogPartWriter {
     /// Starts the next stream; each stream comes once.
     pub(super) fn begin_stream(&mut self, labels: &Labels) -> Result<()> {
         self.end_block()?;
-        self.pairs = labels.iter().map(|(name, value)| pair_term(name, value)).collect();
+        self.pairs = labels
+            .iter()
+            .map(|(name, value)| pair_term(name, value))
+            .collect();
         self.index.streams.push(labels.clone());
         Ok(())
     }
     /// Appends a row to the stream that was begun.
     pub(super) fn push(&mut self, from: &Columns, row: usize) -> Result<()> {
         let line = from.line(row);
-        self.current.push(from.time(row), line, from.metadata(row), from.is_kept(row));
+        self.current
+            .push(from.time(row), line, from.metadata(row), from.is_kept(row));
         self.tokens.add_line(line);
         let is_full = self.current.text_bytes() >= self.block_bytes
             || self.tokens.words.len() >= self.block_words

@@ -81,13 +81,23 @@ impl Columns {
         TimeRange { start_ns, end_ns }
     }
     /// Appends a row; returns roughly how many bytes of memory it took.
-    pub(crate) fn push(&mut self, time: i64, line: &str, metadata: Option<&Arc<Metadata>>, kept: bool) -> usize {
+    pub(crate) fn push(
+        &mut self,
+        time: i64,
+        line: &str,
+        metadata: Option<&Arc<Metadata>>,
+        kept: bool,
+    ) -> usize {
         let mut memory = line.len() + 17;
         let set = match metadata {
             None => 0,
             Some(set) => {
                 // Neighbours mostly share their metadata.
-                if self.sets.last().is_none_or(|last| !Arc::ptr_eq(last, set) && last != set) {
+                if self
+                    .sets
+                    .last()
+                    .is_none_or(|last| !Arc::ptr_eq(last, set) && last != set)
+                {
                     memory += set.iter().map(|(k, v)| k.len() + v.len() + 48).sum::<usize>() + 40;
                     self.sets.push(Arc::clone(set));
                 }
@@ -278,7 +288,11 @@ mod tests {
 
     #[test]
     fn rows_are_found_by_a_byte_of_the_text() {
-        let columns = build(&[(1, "ab".into(), 0, false), (2, String::new(), 0, false), (3, "c".into(), 0, false)]);
+        let columns = build(&[
+            (1, "ab".into(), 0, false),
+            (2, String::new(), 0, false),
+            (3, "c".into(), 0, false),
+        ]);
         assert_eq!(columns.row_at(0), (0, 2));
         assert_eq!(columns.row_at(1), (0, 2));
         assert_eq!(columns.row_at(2), (2, 3));

@@ -1,9 +1,9 @@
 //! One stream's rows out of chunks and blocks, merged by time, equal lines shown once.
 
+use super::LogSignal;
 use super::columns::Columns;
 use super::part::OpenPart;
 use super::query::Query;
-use super::LogSignal;
 use crate::engine::{Context, Part};
 use model::{Budget, Error, ErrorKind, Labels, Result, TimeRange};
 use std::cmp::Reverse;
@@ -153,7 +153,8 @@ impl Cursor {
     }
     fn sort(&mut self) {
         if !self.is_sorted {
-            self.pending.sort_by_key(|(key, piece)| Reverse((*key, piece.rank)));
+            self.pending
+                .sort_by_key(|(key, piece)| Reverse((*key, piece.rank)));
             self.is_sorted = true;
         }
     }
@@ -179,7 +180,10 @@ impl Cursor {
             self.sort();
             let is_fenced = |key: i64| fence.is_some_and(|fence| key >= fence);
             let top = self.next.peek().map(|Reverse((key, _, _))| *key);
-            let opens = self.pending.last().is_some_and(|(key, _)| top.is_none_or(|top| *key <= top));
+            let opens = self
+                .pending
+                .last()
+                .is_some_and(|(key, _)| top.is_none_or(|top| *key <= top));
             if opens {
                 let key = self.pending.last().map_or(i64::MAX, |(key, _)| *key);
                 if count > 0 || is_fenced(key) {
@@ -199,7 +203,9 @@ impl Cursor {
         }
     }
     fn activate(&mut self, env: &Env, piece: Piece) -> Result<()> {
-        let Some(columns) = env.read(&piece.rows)? else { return Ok(()) };
+        let Some(columns) = env.read(&piece.rows)? else {
+            return Ok(());
+        };
         let rows = env.query.rows(&self.labels, &columns);
         let Some(first) = rows.first() else { return Ok(()) };
         let key = env.query.key(columns.time(*first as usize));
@@ -230,7 +236,9 @@ impl Cursor {
                 break;
             }
             self.next.pop();
-            let Some(active) = &mut self.active[place] else { continue };
+            let Some(active) = &mut self.active[place] else {
+                continue;
+            };
             while let Some(row) = active.rows.get(active.at) {
                 let row_key = env.query.key(active.columns.time(*row as usize));
                 if row_key != key {
@@ -245,7 +253,11 @@ impl Cursor {
             self.group.sort_unstable();
         }
     }
-    fn show_group(&mut self, env: &Env, sink: &mut dyn FnMut(&Columns, usize) -> Result<()>) -> Result<usize> {
+    fn show_group(
+        &mut self,
+        env: &Env,
+        sink: &mut dyn FnMut(&Columns, usize) -> Result<()>,
+    ) -> Result<usize> {
         let mut group = std::mem::take(&mut self.group);
         if group.len() > 1 {
             let before = group.len();
@@ -257,7 +269,9 @@ impl Cursor {
         }
         let mut count = 0;
         for (_, row, place) in &group {
-            let Some(active) = &self.active[*place] else { continue };
+            let Some(active) = &self.active[*place] else {
+                continue;
+            };
             let row = *row as usize;
             if env.query.on_metadata(&self.labels, &active.columns, row) {
                 sink(&active.columns, row)?;
@@ -275,8 +289,13 @@ impl Cursor {
     /// A foreign sender's entry is hidden when an equal one arrived before it; an agent's never is.
     fn hide_repeats(&self, group: &mut Vec<(Rank, u32, usize)>) {
         let line_of = |(_, row, place): &(Rank, u32, usize)| {
-            let active = self.active[*place].as_ref().expect("pieces with rows in the group are active");
-            (active.columns.line(*row as usize), active.columns.is_kept(*row as usize))
+            let active = self.active[*place]
+                .as_ref()
+                .expect("pieces with rows in the group are active");
+            (
+                active.columns.line(*row as usize),
+                active.columns.is_kept(*row as usize),
+            )
         };
         if group.iter().all(|member| line_of(member).1) {
             return;

@@ -57,7 +57,8 @@ impl Stream {
         let mut row = 0;
         for chunk in self.chunks() {
             for i in 0..chunk.len() {
-                seen.entry(entry_hash(chunk.time(i), chunk.line(i))).or_insert(row);
+                seen.entry(entry_hash(chunk.time(i), chunk.line(i)))
+                    .or_insert(row);
                 row += 1;
             }
         }
@@ -91,7 +92,9 @@ impl Stream {
         memory
     }
     fn chunks(&self) -> impl Iterator<Item = &Arc<Columns>> {
-        self.closed.iter().chain((!self.open.is_empty()).then_some(&self.open))
+        self.closed
+            .iter()
+            .chain((!self.open.is_empty()).then_some(&self.open))
     }
 }
 
@@ -105,7 +108,9 @@ impl LogHead {
     }
     /// All streams with their chunks in order of arrival.
     pub(crate) fn streams(&self) -> impl Iterator<Item = (&Labels, impl Iterator<Item = &Arc<Columns>>)> {
-        self.streams.iter().map(|(labels, stream)| (labels, stream.chunks()))
+        self.streams
+            .iter()
+            .map(|(labels, stream)| (labels, stream.chunks()))
     }
 }
 

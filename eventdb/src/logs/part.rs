@@ -43,14 +43,19 @@ impl LogIndex {
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
         let mut raw = Vec::new();
         put_uint(&mut raw, self.streams.len() as u64);
-        self.streams.iter().for_each(|labels| put_labels(&mut raw, labels));
+        self.streams
+            .iter()
+            .for_each(|labels| put_labels(&mut raw, labels));
         put_uint(&mut raw, self.blocks.len() as u64);
         for block in &self.blocks {
             put_uint(&mut raw, u64::from(block.stream));
             put_uint(&mut raw, u64::from(block.rows));
             put_uint(&mut raw, u64::from(block.text_bytes));
             put_int(&mut raw, block.range.start_ns);
-            put_uint(&mut raw, block.range.end_ns.wrapping_sub(block.range.start_ns) as u64);
+            put_uint(
+                &mut raw,
+                block.range.end_ns.wrapping_sub(block.range.start_ns) as u64,
+            );
             put_uint(&mut raw, u64::from(block.len));
             put_uint(&mut raw, u64::from(block.bloom_len));
         }
@@ -120,10 +125,12 @@ impl OpenPart {
     pub(super) fn read_block(&self, block: u32) -> Result<Columns> {
         let info = &self.index.blocks[block as usize];
         let bytes = self.reader.read_range(BLOCKS, info.offset, u64::from(info.len))?;
-        Columns::decode(&bytes).map_err(|e| e.within(format_args!("{}: block {block}", self.reader.path().display())))
+        Columns::decode(&bytes)
+            .map_err(|e| e.within(format_args!("{}: block {block}", self.reader.path().display())))
     }
     pub(super) fn read_bloom(&self, block: u32) -> Result<Vec<u8>> {
         let info = &self.index.blocks[block as usize];
-        self.reader.read_range(BLOOMS, info.bloom_offset, u64::from(info.bloom_len))
+        self.reader
+            .read_range(BLOOMS, info.bloom_offset, u64::from(info.bloom_len))
     }
 }

@@ -22,7 +22,9 @@ impl LineNeeds {
         let mut needs = Self::default();
         match filter {
             LineFilter::Contains(text) => needs.add(text),
-            LineFilter::Matches(regex) => required_literals(regex.as_str()).iter().for_each(|l| needs.add(l)),
+            LineFilter::Matches(regex) => required_literals(regex.as_str())
+                .iter()
+                .for_each(|l| needs.add(l)),
         }
         needs
     }
@@ -115,7 +117,9 @@ impl Query {
     }
     /// Whether any line filter says something about blocks.
     pub(super) fn can_skip_blocks(&self) -> bool {
-        self.lines.iter().any(|(_, needs)| !needs.words.is_empty() || !needs.ids.is_empty())
+        self.lines
+            .iter()
+            .any(|(_, needs)| !needs.words.is_empty() || !needs.ids.is_empty())
     }
     /// For each line filter the blocks that have all its words; `None` when it has none.
     pub(super) fn look_up(&self, words: &WordsReader) -> Result<Vec<Option<Vec<u32>>>> {

@@ -5,7 +5,7 @@ use model::log::Metadata;
 use model::{Labels, LabelsBuilder, LogEntry, LogStream, Logs, Result};
 
 /// Appends labels: how many, then names and values.
-pub(crate) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+pub(super) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
     put_uint(out, labels.len() as u64);
     for (name, value) in labels.iter() {
         put_str(out, name);
@@ -14,7 +14,7 @@ pub(crate) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
 }
 
 /// Reads labels.
-pub(crate) fn read_labels(decoder: &mut Decoder<'_>) -> Result<Labels> {
+pub(super) fn read_labels(decoder: &mut Decoder<'_>) -> Result<Labels> {
     let mut builder = LabelsBuilder::default();
     for _ in 0..decoder.count()? {
         builder.push(decoder.str()?, decoder.str()?);

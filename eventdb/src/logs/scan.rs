@@ -5,6 +5,7 @@ use super::cursor::{Cursor, Env, Piece, Rows, Source};
 use super::query::Query;
 use super::{LogHead, LogSignal};
 use crate::engine::{Context, Part, Snapshot};
+use crate::limit::Limit;
 use crate::words::{Kind, pair_term};
 use model::read::Columns as Wanted;
 use model::{Labels, LogBatch, LogEntry, Result, ScanBatch, ScanRequest};
@@ -16,25 +17,6 @@ use std::sync::{Arc, OnceLock};
 const BATCH_ROWS: usize = 4096;
 /// In parts with more streams than this, the labels that a query requires are looked up in the index.
 const MANY_STREAMS: usize = 64;
-
-/// Stops a scan once it gave as many rows as wanted and nothing later can be better.
-struct Limit {
-    rows: usize,
-    /// The keys of the best rows so far, the worst on top.
-    best: BinaryHeap<i64>,
-}
-
-impl Limit {
-    fn note(&mut self, key: i64) {
-        self.best.push(key);
-        if self.best.len() > self.rows {
-            self.best.pop();
-        }
-    }
-    fn is_over(&self, next_key: i64) -> bool {
-        self.rows == 0 || self.best.len() >= self.rows && self.best.peek().is_some_and(|worst| next_key > *worst)
-    }
-}
 
 /// A cursor's place in the queue of streams.
 struct Lane {
@@ -79,10 +61,7 @@ impl LogScan {
             lanes: Vec::new(),
             by_labels: HashMap::new(),
             queue: BinaryHeap::new(),
-            limit: request.limit.map(|rows| Limit {
-                rows,
-                best: BinaryHeap::new(),
-            }),
+            limit: request.limit.map(Limit::new),
             is_done: false,
         };
         if let Some(snapshot) = snapshot {
@@ -165,7 +144,9 @@ impl LogScan {
 
     /// Opens the next part and hands its blocks to their streams.
     fn open_part(&mut self) -> Result<()> {
-        let Some((_, rank, part)) = self.parts.pop() else { return Ok(()) };
+        let Some((_, rank, part)) = self.parts.pop() else {
+            return Ok(());
+        };
         let open = match self.env.signal.open(&part) {
             Ok(open) => open,
             Err(e) => return self.env.survive(&part, e),
@@ -240,7 +221,9 @@ impl LogScan {
         loop {
             let fence = self.parts.last().map(|(key, _, _)| *key);
             let top = self.queue.peek().map(|Reverse((key, _))| *key);
-            let Some(next) = fence.into_iter().chain(top).min() else { return Ok(None) };
+            let Some(next) = fence.into_iter().chain(top).min() else {
+                return Ok(None);
+            };
             if self.limit.as_ref().is_some_and(|limit| limit.is_over(next)) {
                 return Ok(None);
             }
@@ -248,7 +231,9 @@ impl LogScan {
                 self.open_part()?;
                 continue;
             }
-            let Some(Reverse((key, i))) = self.queue.pop() else { return Ok(None) };
+            let Some(Reverse((key, i))) = self.queue.pop() else {
+                return Ok(None);
+            };
             if self.lanes[i].queued != Some(key) {
                 continue;
             }
@@ -256,7 +241,10 @@ impl LogScan {
             if let Some((_, batch)) = self.lanes[i].ready.take() {
                 self.queue_lane(i);
                 if let Some(limit) = &mut self.limit {
-                    batch.entries.iter().for_each(|e| limit.note(self.env.query.key(e.timestamp_ns)));
+                    batch
+                        .entries
+                        .iter()
+                        .for_each(|e| limit.note(self.env.query.key(e.timestamp_ns)));
                 }
                 return Ok(Some(batch));
             }
@@ -267,13 +255,17 @@ impl LogScan {
     /// Reads the next rows of a lane.
     fn fill(&mut self, i: usize, fence: Option<i64>) -> Result<()> {
         let lane = &mut self.lanes[i];
-        let wanted = self.limit.as_ref().map_or(BATCH_ROWS, |l| l.rows.clamp(1, BATCH_ROWS));
+        let wanted = self
+            .limit
+            .as_ref()
+            .map_or(BATCH_ROWS, |l| l.rows.clamp(1, BATCH_ROWS));
         let mut entries = Vec::new();
         let columns = self.columns;
-        lane.cursor.next_rows(&self.env, fence, wanted, &mut |rows, row| {
-            entries.push(entry(rows, row, columns));
-            Ok(())
-        })?;
+        lane.cursor
+            .next_rows(&self.env, fence, wanted, &mut |rows, row| {
+                entries.push(entry(rows, row, columns));
+                Ok(())
+            })?;
         if let Some(first) = entries.first() {
             let key = self.env.query.key(first.timestamp_ns);
             let labels = lane.cursor.labels.clone();
@@ -320,7 +312,11 @@ fn entry(rows: &Columns, row: usize, wanted: Wanted) -> LogEntry {
     let metadata = rows.metadata(row).filter(|_| wanted.attributes);
     LogEntry {
         timestamp_ns: rows.time(row),
-        line: if wanted.body { rows.line(row).to_owned() } else { String::new() },
+        line: if wanted.body {
+            rows.line(row).to_owned()
+        } else {
+            String::new()
+        },
         metadata: metadata.map(|m| m.as_ref().clone()).unwrap_or_default(),
     }
 }

@@ -115,7 +115,10 @@ fn cut(entry: &mut LogEntry, max_bytes: usize) -> bool {
         return false;
     }
     let before = entry.line.len();
-    let end = (0..=max_bytes).rev().find(|i| entry.line.is_char_boundary(*i)).unwrap_or(0);
+    let end = (0..=max_bytes)
+        .rev()
+        .find(|i| entry.line.is_char_boundary(*i))
+        .unwrap_or(0);
     entry.line.truncate(end);
     entry.line.shrink_to_fit();
     entry.metadata.push((CUT_MARK.to_owned(), before.to_string()));

@@ -20,9 +20,17 @@ fn write_sample(fs: &Arc<FaultyFs>) {
     let long = pair_term("k", &"v".repeat(5000));
     for block in 0..300_u32 {
         let own = pair_term("block", &block.to_string());
-        let words: Vec<&[u8]> = if block % 3 == 0 { vec![b"third", b"all"] } else { vec![b"all"] };
+        let words: Vec<&[u8]> = if block % 3 == 0 {
+            vec![b"third", b"all"]
+        } else {
+            vec![b"all"]
+        };
         writer
-            .add_block([own.as_slice(), long.as_slice()], words, range(0, i64::from(block)))
+            .add_block(
+                [own.as_slice(), long.as_slice()],
+                words,
+                range(0, i64::from(block)),
+            )
             .unwrap();
     }
     let mut part = PartWriter::create(fs.clone(), Path::new(PATH), KIND).unwrap();

@@ -43,7 +43,15 @@ enum Tree {
 const DAY: i64 = 86_400_000_000_000;
 
 fn line(n: usize) -> String {
-    let words = ["error", "warn", "timeout", "größe", "x", "user_id", "connection reset"];
+    let words = [
+        "error",
+        "warn",
+        "timeout",
+        "größe",
+        "x",
+        "user_id",
+        "connection reset",
+    ];
     let (a, b) = (words[n % words.len()], words[(n / 7) % words.len()]);
     match n % 5 {
         0 => format!("level={a} msg=\"{b}\" id=4bf92f3577b34da{n}"),
@@ -74,14 +82,41 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn tree() -> impl Strategy<Value = Tree> {
-    let op = prop_oneof![Just(MatchOp::Equal), Just(MatchOp::NotEqual), Just(MatchOp::Regex), Just(MatchOp::NotRegex)];
+    let op = prop_oneof![
+        Just(MatchOp::Equal),
+        Just(MatchOp::NotEqual),
+        Just(MatchOp::Regex),
+        Just(MatchOp::NotRegex)
+    ];
     let leaf = prop_oneof![
-        (prop_oneof![Just("app"), Just("pod"), Just("none")], op.clone(), prop_oneof![Just("a1"), Just("p2"), Just(""), Just("a[01]")])
+        (
+            prop_oneof![Just("app"), Just("pod"), Just("none")],
+            op.clone(),
+            prop_oneof![Just("a1"), Just("p2"), Just(""), Just("a[01]")]
+        )
             .prop_map(|(n, o, v)| Leaf::Label(n, o, v)),
-        (0..40_usize, any::<prop::sample::Index>(), any::<prop::sample::Index>()).prop_map(|(l, a, b)| Leaf::Cut(l, a, b)),
-        prop_oneof![Just(" took "), Just("="), Just("nothing has this"), Just("\"error\""), Just("")].prop_map(Leaf::Text),
-        prop_oneof![Just("level=(error|warn) msg"), Just("^error"), Just("(?i)ERROR"), Just("took \\d+ms from"), Just("\"level\":\"x\",\"t")]
-            .prop_map(Leaf::Regex),
+        (
+            0..40_usize,
+            any::<prop::sample::Index>(),
+            any::<prop::sample::Index>()
+        )
+            .prop_map(|(l, a, b)| Leaf::Cut(l, a, b)),
+        prop_oneof![
+            Just(" took "),
+            Just("="),
+            Just("nothing has this"),
+            Just("\"error\""),
+            Just("")
+        ]
+        .prop_map(Leaf::Text),
+        prop_oneof![
+            Just("level=(error|warn) msg"),
+            Just("^error"),
+            Just("(?i)ERROR"),
+            Just("took \\d+ms from"),
+            Just("\"level\":\"x\",\"t")
+        ]
+        .prop_map(Leaf::Regex),
         (op, prop_oneof![Just("1"), Just(""), Just("2")]).prop_map(|(o, v)| Leaf::Metadata(o, v)),
     ];
     leaf.prop_map(Tree::Leaf).prop_recursive(3, 8, 3, |inner| {
@@ -98,10 +133,14 @@ fn predicate(tree: &Tree) -> Predicate {
         Tree::And(parts) => Predicate::And(parts.iter().map(predicate).collect()),
         Tree::Or(parts) => Predicate::Or(parts.iter().map(predicate).collect()),
         Tree::Not(part) => Predicate::Not(Box::new(predicate(part))),
-        Tree::Leaf(Leaf::Label(name, op, value)) => Predicate::Label(Matcher::new(*name, *op, *value).unwrap()),
+        Tree::Leaf(Leaf::Label(name, op, value)) => {
+            Predicate::Label(Matcher::new(*name, *op, *value).unwrap())
+        }
         Tree::Leaf(Leaf::Metadata(op, value)) => Predicate::Metadata(Matcher::new("k", *op, *value).unwrap()),
         Tree::Leaf(Leaf::Text(text)) => Predicate::Line(LineFilter::Contains((*text).to_owned())),
-        Tree::Leaf(Leaf::Regex(text)) => Predicate::Line(LineFilter::Matches(matcher::search_regex(text).unwrap())),
+        Tree::Leaf(Leaf::Regex(text)) => {
+            Predicate::Line(LineFilter::Matches(matcher::search_regex(text).unwrap()))
+        }
         Tree::Leaf(Leaf::Cut(n, a, b)) => {
             let line = line(*n);
             let borders: Vec<usize> = (0..=line.len()).filter(|i| line.is_char_boundary(*i)).collect();
@@ -149,7 +188,9 @@ impl Pair {
                 let entries = entries
                     .iter()
                     .map(|(t, l, m)| LogEntry {
-                        metadata: (0..*m).map(|i| (["k", "l"][usize::from(i)].to_owned(), m.to_string())).collect(),
+                        metadata: (0..*m)
+                            .map(|i| (["k", "l"][usize::from(i)].to_owned(), m.to_string()))
+                            .collect(),
                         ..entry(*t, &line(*l))
                     })
                     .collect();
@@ -191,7 +232,13 @@ impl Pair {
         let mut ours = log_rows(store, request).unwrap();
         let mut expected = log_rows(plain, request).unwrap();
         if let Some(limit) = request.limit {
-            let key = |r: &Row| if request.direction == Direction::Forward { r.0 } else { !r.0 };
+            let key = |r: &Row| {
+                if request.direction == Direction::Forward {
+                    r.0
+                } else {
+                    !r.0
+                }
+            };
             ours.sort_by_key(key);
             expected.sort_by_key(key);
             let first = |rows: &[Row]| rows.iter().take(limit).map(|r| r.0).collect::<Vec<_>>();
@@ -202,10 +249,21 @@ impl Pair {
         ours.sort();
         expected.sort();
         assert_eq!(ours, expected, "{request:?}");
-        assert_eq!(store.label_names(request).unwrap(), plain.label_names(request).unwrap(), "{request:?}");
-        assert_eq!(store.series(request).unwrap(), plain.series(request).unwrap(), "{request:?}");
+        assert_eq!(
+            store.label_names(request).unwrap(),
+            plain.label_names(request).unwrap(),
+            "{request:?}"
+        );
+        assert_eq!(
+            store.series(request).unwrap(),
+            plain.series(request).unwrap(),
+            "{request:?}"
+        );
         for name in ["app", "pod", "none"] {
-            assert_eq!(store.label_values(request, name).unwrap(), plain.label_values(request, name).unwrap());
+            assert_eq!(
+                store.label_values(request, name).unwrap(),
+                plain.label_values(request, name).unwrap()
+            );
         }
     }
 }
@@ -256,7 +314,11 @@ fn every_part_of_every_line_is_found() {
             for b in borders[i..].iter().step_by(3) {
                 let has = Predicate::Line(LineFilter::Contains(text[*a..*b].to_owned()));
                 let rows = log_rows(pair.store(), &request(has, TimeRange::ALL)).unwrap();
-                assert!(rows.iter().any(|r| r.0 == n as i64), "{:?} of {text:?}", &text[*a..*b]);
+                assert!(
+                    rows.iter().any(|r| r.0 == n as i64),
+                    "{:?} of {text:?}",
+                    &text[*a..*b]
+                );
             }
         }
     }
@@ -267,7 +329,9 @@ fn the_newest_lines_cost_few_blocks() {
     let (fs, clock) = (Arc::new(FaultyFs::new(1)), Arc::new(ManualClock::default()));
     let store = open_logs(&fs, options(), &clock).unwrap();
     for part in 0..10 {
-        let entries = (0..500).map(|i| entry(part * 1000 + i, &line(i as usize))).collect();
+        let entries = (0..500)
+            .map(|i| entry(part * 1000 + i, &line(i as usize)))
+            .collect();
         now(store.write(Batch::new(Tenant::default(), logs(stream(1), entries)))).unwrap();
         store.flush().unwrap();
     }
@@ -276,12 +340,23 @@ fn the_newest_lines_cost_few_blocks() {
     latest.limit = Some(5);
     let rows = log_rows(&store, &latest).unwrap();
     assert_eq!(rows[0].0, 9499);
-    assert!(latest.budget.samples_used() < 100, "{} entries looked at", latest.budget.samples_used());
+    assert!(
+        latest.budget.samples_used() < 100,
+        "{} entries looked at",
+        latest.budget.samples_used()
+    );
     let needle = Predicate::Line(LineFilter::Contains(" \"no such word here\" ".into()));
     let absent = request(needle, TimeRange::ALL);
     assert_eq!(log_rows(&store, &absent).unwrap(), []);
-    assert_eq!(absent.budget.samples_used(), 0, "words that are nowhere cost no block");
-    let rare = request(Predicate::Line(LineFilter::Contains(" 10.0.0.433 ".into())), TimeRange::ALL);
+    assert_eq!(
+        absent.budget.samples_used(),
+        0,
+        "words that are nowhere cost no block"
+    );
+    let rare = request(
+        Predicate::Line(LineFilter::Contains(" 10.0.0.433 ".into())),
+        TimeRange::ALL,
+    );
     assert_eq!(log_rows(&store, &rare).unwrap().len(), 0);
 }
 
@@ -298,18 +373,48 @@ fn a_budget_ends_a_scan() {
         assert_eq!(log_rows(&store, &request).unwrap_err().kind(), kind);
     };
     let unlimited = BudgetLimits::UNLIMITED;
-    check(BudgetLimits { max_samples: 100, ..unlimited }, ErrorKind::LimitReached);
-    check(BudgetLimits { max_bytes: 100, ..unlimited }, ErrorKind::LimitReached);
-    check(BudgetLimits { max_series: 0, ..unlimited }, ErrorKind::LimitReached);
-    check(BudgetLimits { timeout_ms: 0, ..unlimited }, ErrorKind::Timeout);
+    check(
+        BudgetLimits {
+            max_samples: 100,
+            ..unlimited
+        },
+        ErrorKind::LimitReached,
+    );
+    check(
+        BudgetLimits {
+            max_bytes: 100,
+            ..unlimited
+        },
+        ErrorKind::LimitReached,
+    );
+    check(
+        BudgetLimits {
+            max_series: 0,
+            ..unlimited
+        },
+        ErrorKind::LimitReached,
+    );
+    check(
+        BudgetLimits {
+            timeout_ms: 0,
+            ..unlimited
+        },
+        ErrorKind::Timeout,
+    );
     let cancelled = request(Predicate::all(), TimeRange::ALL);
     cancelled.budget.cancel_token().cancel();
-    assert_eq!(log_rows(&store, &cancelled).unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(
+        log_rows(&store, &cancelled).unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
 }
 
 #[test]
 fn what_is_over_a_limit_is_refused_item_by_item() {
-    let (fs, clock) = (Arc::new(FaultyFs::new(1)), Arc::new(ManualClock::at_ns(100 * DAY)));
+    let (fs, clock) = (
+        Arc::new(FaultyFs::new(1)),
+        Arc::new(ManualClock::at_ns(100 * DAY)),
+    );
     let limits = IngestLimits {
         max_labels: 2,
         max_label_value_bytes: 20,
@@ -344,23 +449,47 @@ fn what_is_over_a_limit_is_refused_item_by_item() {
                     entry(at, "größer als erlaubt"),
                 ],
             },
-            LogStream { labels: wide, entries: vec![entry(at, "w"), entry(at, "w2")] },
-            LogStream { labels: long, entries: vec![entry(at, "l")] },
-            LogStream { labels: stream(2), entries: vec![entry(at, "2")] },
-            LogStream { labels: stream(3), entries: vec![entry(at, "3")] },
+            LogStream {
+                labels: wide,
+                entries: vec![entry(at, "w"), entry(at, "w2")],
+            },
+            LogStream {
+                labels: long,
+                entries: vec![entry(at, "l")],
+            },
+            LogStream {
+                labels: stream(2),
+                entries: vec![entry(at, "2")],
+            },
+            LogStream {
+                labels: stream(3),
+                entries: vec![entry(at, "3")],
+            },
         ],
     };
     let outcome = now(store.write(Batch::new(Tenant::default(), payload))).unwrap();
     let reasons: Vec<_> = outcome.rejected.iter().map(|r| (r.reason, r.count)).collect();
     assert_eq!(outcome.accepted, 3);
-    let expected = [("too_old", 1), ("too_far_in_future", 1), ("metadata_limit", 1), ("label_limit", 3), ("stream_limit", 1)];
+    let expected = [
+        ("too_old", 1),
+        ("too_far_in_future", 1),
+        ("metadata_limit", 1),
+        ("label_limit", 3),
+        ("stream_limit", 1),
+    ];
     assert_eq!(reasons, expected);
     let rows = log_rows(&store, &request(Predicate::all(), TimeRange::ALL)).unwrap();
     let cut = rows.iter().find(|r| !r.3.is_empty()).unwrap();
     assert_eq!((cut.2.as_str(), cut.3[0].1.as_str()), ("größer a", "20"));
     assert_eq!(cut.3[0].0, eventdb::CUT_MARK);
-    let other = Batch::new(Tenant::new("other").unwrap(), logs(stream(1), vec![entry(at, "x")]));
-    assert_eq!(now(store.write(other)).unwrap_err().kind(), ErrorKind::LimitReached);
+    let other = Batch::new(
+        Tenant::new("other").unwrap(),
+        logs(stream(1), vec![entry(at, "x")]),
+    );
+    assert_eq!(
+        now(store.write(other)).unwrap_err().kind(),
+        ErrorKind::LimitReached
+    );
 }
 
 #[test]
@@ -374,14 +503,22 @@ fn retention_removes_whole_days() {
     let entries = (6..10).map(|day| entry(day * DAY + 5, "x")).collect();
     now(store.write(Batch::new(Tenant::default(), logs(stream(1), entries)))).unwrap();
     store.flush().unwrap();
-    let count = || log_rows(&store, &request(Predicate::all(), TimeRange::ALL)).unwrap().len();
+    let count = || {
+        log_rows(&store, &request(Predicate::all(), TimeRange::ALL))
+            .unwrap()
+            .len()
+    };
     assert_eq!((count(), store.stats().parts), (4, 4));
     clock.jump_to_ns(13 * DAY);
     let running = store.scan(&request(Predicate::all(), TimeRange::ALL)).unwrap();
     store.maintain().unwrap();
     assert_eq!((count(), store.stats().parts), (2, 2));
     assert_eq!(running.rows().count(), 4, "a scan keeps what it began with");
-    assert_eq!(part_files(&fs, storage::StoreName::Logs).len(), 2, "the files went with the scan");
+    assert_eq!(
+        part_files(&fs, storage::StoreName::Logs).len(),
+        2,
+        "the files went with the scan"
+    );
 }
 
 #[test]
@@ -389,7 +526,11 @@ fn a_tenant_sees_only_its_own() {
     let (fs, clock) = (Arc::new(FaultyFs::new(1)), Arc::new(ManualClock::default()));
     let store = open_logs(&fs, options(), &clock).unwrap();
     for name in ["one", "two"] {
-        now(store.write(Batch::new(Tenant::new(name).unwrap(), logs(stream(1), vec![entry(1, name)])))).unwrap();
+        now(store.write(Batch::new(
+            Tenant::new(name).unwrap(),
+            logs(stream(1), vec![entry(1, name)]),
+        )))
+        .unwrap();
     }
     drop(store);
     let store = open_logs(&fs, options(), &clock).unwrap();

@@ -5,3 +5,4 @@ mod faults;
 mod logs;
 mod samples;
 mod support;
+mod traces;

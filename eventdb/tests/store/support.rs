@@ -1,6 +1,6 @@
 //! What the tests share: a simulated disk, stores with small blocks, a way to wait for a write.
 
-use eventdb::{LogStore, Options};
+use eventdb::{LogStore, Options, TraceStore};
 use model::*;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,14 @@ pub(crate) fn small() -> Options {
 
 pub(crate) fn open_logs(fs: &Arc<FaultyFs>, options: Options, clock: &Arc<ManualClock>) -> Result<LogStore> {
     LogStore::open(fs.clone(), Path::new(DATA), options, clock.clone(), &NoMeter)
+}
+
+pub(crate) fn open_traces(
+    fs: &Arc<FaultyFs>,
+    options: Options,
+    clock: &Arc<ManualClock>,
+) -> Result<TraceStore> {
+    TraceStore::open(fs.clone(), Path::new(DATA), options, clock.clone(), &NoMeter)
 }
 
 pub(crate) fn stream(n: usize) -> Labels {
@@ -74,17 +82,80 @@ pub(crate) fn log_rows(store: &dyn Read<LogBatch>, request: &ScanRequest) -> Res
     assert!(scan.predicates.iter().all(|a| *a == Answer::Exact));
     let mut rows = Vec::new();
     let mut last = None;
-    let key = |t: i64| if request.direction == Direction::Forward { t } else { !t };
+    let key = |t: i64| {
+        if request.direction == Direction::Forward {
+            t
+        } else {
+            !t
+        }
+    };
     for batch in scan.rows() {
         let batch = batch?;
         let keys: Vec<i64> = batch.entries.iter().map(|e| key(e.timestamp_ns)).collect();
         assert!(keys.is_sorted(), "entries of a batch are in order");
-        assert!(last.is_none_or(|last| last <= keys[0]), "batches are in order of their first entry");
+        assert!(
+            last.is_none_or(|last| last <= keys[0]),
+            "batches are in order of their first entry"
+        );
         last = Some(keys[0]);
         let labels = batch.labels;
-        rows.extend(batch.entries.into_iter().map(|e| (e.timestamp_ns, labels.clone(), e.line, e.metadata)));
+        rows.extend(
+            batch
+                .entries
+                .into_iter()
+                .map(|e| (e.timestamp_ns, labels.clone(), e.line, e.metadata)),
+        );
     }
     Ok(rows)
+}
+
+/// Start, service, the rest.
+pub(crate) type SpanRow = (i64, String, String);
+
+/// All spans of a scan.
+pub(crate) fn span_rows(store: &dyn Read<SpanBatch>, request: &ScanRequest) -> Result<Vec<SpanRow>> {
+    let scan = store.scan(request)?;
+    assert!(scan.predicates.iter().all(|a| *a == Answer::Exact));
+    let mut rows = Vec::new();
+    for batch in scan.rows() {
+        rows.extend(rows_of(batch?));
+    }
+    Ok(rows)
+}
+
+/// All spans of a scan, after the order of its batches was checked. (The plain store puts several spans of a group
+/// into one batch by their oldest, whatever the direction.)
+pub(crate) fn ordered_span_rows(store: &dyn Read<SpanBatch>, request: &ScanRequest) -> Result<Vec<SpanRow>> {
+    let key = |t: i64| {
+        if request.direction == Direction::Forward {
+            t
+        } else {
+            !t
+        }
+    };
+    let mut last = None;
+    let mut all = Vec::new();
+    for batch in store.scan(request)?.rows() {
+        let rows = rows_of(batch?);
+        let first = rows.iter().map(|r| key(r.0)).min();
+        assert!(
+            first.is_some() && last <= first,
+            "batches are in order of their first span"
+        );
+        last = first;
+        all.extend(rows);
+    }
+    Ok(all)
+}
+
+fn rows_of(batch: SpanBatch) -> Vec<SpanRow> {
+    let mut rows = Vec::new();
+    for group in batch.groups {
+        let service = group.resource.service_name().to_owned();
+        let rest = |s: &Span| format!("{s:?} {:?} {:?}", group.resource, group.scope);
+        rows.extend(group.spans.iter().map(|s| (s.start_ns, service.clone(), rest(s))));
+    }
+    rows
 }
 
 /// The part files of a store, sorted.
