@@ -16,8 +16,8 @@ use std::time::Duration;
 /// After an outage longer than this, samples from before it are (nearly) out of the engine's sight, and an empty
 /// answer says nothing until the targets have been asked again.
 const LONG_OUTAGE_MS: i64 = 150_000;
-/// How long firing alerts stay after a long outage, and how long notifications wait at most for every group's first
-/// evaluation.
+/// How long firing alerts stay and notifications wait after a long outage, and how long notifications wait at most
+/// for every group's first evaluation after any start.
 pub(crate) const SETTLING_MS: i64 = 60_000;
 
 /// Everything about alerts of one tenant.
@@ -83,8 +83,11 @@ impl Core {
         now_ms: i64,
     ) -> Result<()> {
         let mut next = Self::new(files, config, external_url, now_ms)?;
-        let before = std::mem::take(self);
-        let saved = before.document(now_ms);
+        let mut before = std::mem::take(self);
+        let mut saved = before.document(now_ms);
+        // Notifications on their way will come back to this process.
+        let log = std::mem::take(&mut before.dispatcher.log).into_iter();
+        saved.log = log.map(|(key, entry)| SavedLogEntry { key, entry }).collect();
         let mut states: BTreeMap<RuleKey, RuleState> =
             before.groups.into_iter().flat_map(|g| g.rules).collect();
         for group in &mut next.groups {
@@ -196,10 +199,8 @@ impl Core {
                 alerts: state.alerts.values().cloned().collect(),
             })
             .collect();
-        let log = self.dispatcher.log.iter().map(|(key, entry)| SavedLogEntry {
-            key: key.clone(),
-            entry: entry.clone(),
-        });
+        let log = self.dispatcher.saved_log(now_ms);
+        let log = log.into_iter().map(|(key, entry)| SavedLogEntry { key, entry });
         Document {
             version: VERSION,
             saved_at_ms: now_ms,
@@ -226,7 +227,7 @@ impl Core {
             external_url: &self.external_url,
             limit: state.group.limit,
             max_alerts: self.max_alerts,
-            held: now_ms < self.held_until_ms,
+            held: (self.started_ms..self.held_until_ms).contains(&now_ms),
         };
         let rule_state = &mut state.rules[rule].1;
         let outcome = rule_state.apply(&definition, answer, context);
@@ -262,12 +263,13 @@ impl Core {
         state.took_s = took.as_secs_f64();
     }
 
-    /// Whether notifications may leave: every group had its first evaluation, or had the time for it. Before that
-    /// the alerts are those of before the restart.
+    /// Whether notifications may leave: every group had its first evaluation, or had the time for it; after a long
+    /// outage always the latter. Before that the alerts are those of before the restart.
     pub(crate) fn is_settled(&mut self, now_ms: i64) -> bool {
         let settling = self.started_ms..self.started_ms.saturating_add(SETTLING_MS);
         let evaluated = |g: &GroupState| g.evaluated_at_ms.is_some() || g.group.rules.is_empty();
-        self.was_settled |= !settling.contains(&now_ms) || self.groups.iter().all(evaluated);
+        let held = self.held_until_ms > self.started_ms;
+        self.was_settled |= !settling.contains(&now_ms) || (!held && self.groups.iter().all(evaluated));
         self.was_settled
     }
 
@@ -316,4 +318,8 @@ fn key_of(group: &Group, rule: &Rule) -> RuleKey {
 }
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

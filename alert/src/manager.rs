@@ -9,7 +9,7 @@ use crate::api;
 use crate::config::Config;
 use crate::core::Core;
 use crate::metrics::Metrics;
-use crate::notify::Notification;
+use crate::notify::{Fate, Notification};
 use crate::rules::RuleFile;
 use crate::state::{self, Document};
 use crate::webhook::{self, Hooks};
@@ -279,17 +279,15 @@ fn settle(shared: &Shared, landed: Option<(Notification, Delivery)>) {
     };
     let now_ms = shared.now_ms();
     let receiver = &notification.group.receiver;
-    let outcome = match delivery {
-        Delivery::Delivered => "delivered",
-        Delivery::Refused => "refused",
-        Delivery::Expired => "expired",
-        // Nobody knows; the saved state says that it was on its way.
+    let (outcome, fate) = match delivery {
+        Delivery::Delivered => ("delivered", Fate::Delivered),
+        Delivery::Refused { fate } => ("refused", fate),
+        Delivery::Expired { fate } => ("expired", fate),
         Delivery::Interrupted => return,
     };
     shared.metrics.notification(receiver, outcome).inc();
     let mut core = shared.core();
-    core.dispatcher
-        .settle(&notification, delivery == Delivery::Delivered, now_ms);
+    core.dispatcher.settle(&notification, fate, now_ms);
     core.dirty = true;
 }
 

@@ -102,10 +102,24 @@ pub(crate) struct Group {
     flight: Option<Flight>,
 }
 
+/// What became of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The webhook took it.
+    Delivered,
+    /// The webhook did not take it: there was no connection, or the answer said so.
+    NotTaken,
+    /// It may have arrived; the answer did not.
+    Unknown,
+}
+
 /// Notifications of a group that are on their way.
 #[derive(Debug, Clone, Default)]
 struct Flight {
+    /// The webhooks that have not answered.
     open: BTreeSet<usize>,
+    /// What they are told to be firing.
+    firing: BTreeSet<Fingerprint>,
     failed: bool,
     /// The resolved alerts that they tell of, with their ends.
     resolved: BTreeMap<Fingerprint, i64>,
@@ -193,9 +207,9 @@ impl Dispatcher {
         put
     }
 
-    /// Whether the log says that a receiver believes the alert to be firing.
+    /// Whether the log says that a receiver may believe the alert to be firing.
     fn was_told(&self, id: &GroupId, print: Fingerprint) -> bool {
-        log::of_group(&self.log, id).any(|(_, entry)| entry.firing.contains(&print))
+        log::of_group(&self.log, id).any(|(_, entry)| entry.may_fire(print))
     }
 
     /// The notifications of the groups whose time has come; no further group once there are `room`. Each must come
@@ -209,7 +223,7 @@ impl Dispatcher {
             if group.flight.is_some() || group.next_flush_ms > now_ms || notifications.len() >= room {
                 continue;
             }
-            group.next_flush_ms = now_ms.saturating_add(group.target.group_interval_ms);
+            group.next_flush_ms = group.after(now_ms);
             group.flushed = true;
             let (abandoned, made) = flush(id, group, &self.routes, &mut self.log, &self.external_url, now_ms);
             self.abandoned += abandoned;
@@ -219,22 +233,29 @@ impl Dispatcher {
         notifications
     }
 
-    /// Takes back a notification: delivered, or given up until the group's next look.
-    pub(crate) fn settle(&mut self, notification: &Notification, delivered: bool, now_ms: i64) {
-        if delivered {
-            let key = LogKey {
-                group: notification.group.clone(),
-                webhook: notification.webhook,
-            };
-            let entry = LogEntry {
-                sent_at_ms: now_ms,
-                firing: notification.firing.clone(),
-                resolved: notification.resolved.clone(),
-            };
-            self.log.insert(key, entry);
+    /// Takes back a notification. What was not delivered is tried again at the group's next look, with what is true
+    /// then.
+    pub(crate) fn settle(&mut self, notification: &Notification, fate: Fate, now_ms: i64) {
+        let key = LogKey {
+            group: notification.group.clone(),
+            webhook: notification.webhook,
+        };
+        match fate {
+            Fate::Delivered => {
+                let entry = LogEntry {
+                    sent_at_ms: now_ms,
+                    firing: notification.firing.clone(),
+                    resolved: notification.resolved.clone(),
+                    unsure: false,
+                    maybe_firing: BTreeSet::new(),
+                };
+                self.log.insert(key, entry);
+            }
+            Fate::NotTaken => {}
+            Fate::Unknown => log::note_unsure(&mut self.log, key, &notification.firing, now_ms),
         }
         if let Some(group) = self.groups.get_mut(&notification.group) {
-            group.land(notification.webhook, delivered);
+            group.land(notification.webhook, fate == Fate::Delivered);
         }
         self.tidy(now_ms);
     }
@@ -257,6 +278,22 @@ impl Dispatcher {
                 in_flight: group.flight.is_some(),
             })
             .collect()
+    }
+
+    /// The log as it is saved: after a restart nobody knows what became of notifications that are on their way.
+    pub(crate) fn saved_log(&self, now_ms: i64) -> BTreeMap<LogKey, LogEntry> {
+        let mut log = self.log.clone();
+        for (id, group) in &self.groups {
+            let Some(flight) = &group.flight else { continue };
+            for webhook in &flight.open {
+                let key = LogKey {
+                    group: id.clone(),
+                    webhook: *webhook,
+                };
+                log::note_unsure(&mut log, key, &flight.firing, now_ms);
+            }
+        }
+        log
     }
 
     /// Takes saved groups in, by the routes of today. A group that still exists keeps its timer; one whose
@@ -332,6 +369,13 @@ impl Group {
             old.map(|o| (o.starts_at_ms, o.ends_at_ms)) != Some((alert.starts_at_ms, alert.ends_at_ms));
         self.alerts.insert(print, alert.clone());
         changed
+    }
+
+    /// The look after the one at this time. The rhythm stays the same over a restart.
+    fn after(&self, now_ms: i64) -> i64 {
+        let interval_ms = self.target.group_interval_ms;
+        let late_ms = now_ms.saturating_sub(self.next_flush_ms).rem_euclid(interval_ms);
+        now_ms.saturating_sub(late_ms).saturating_add(interval_ms)
     }
 
     /// One notification came back.
@@ -415,6 +459,7 @@ fn flush(
     } else {
         group.flight = Some(Flight {
             open: made.iter().map(|n| n.webhook).collect(),
+            firing,
             failed: false,
             resolved: ends,
         });

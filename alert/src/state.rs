@@ -9,7 +9,7 @@
 //! | `saved_at_ms` | when it was written, milliseconds since the epoch like all times |
 //! | `rules` | per alerting rule (`file`, `group`, `name`, `labels`, `nth` among equals): its `alerts` with `labels`, `annotations`, `value` (text), `state`, `active_at_ms`, and where they are known `fired_at_ms`, `resolved_at_ms`, `keep_firing_since_ms` |
 //! | `groups` | per notification group (`route`, `labels`, `receiver`): its `alerts`, `next_flush_ms`, `flushed` (the first wait is over), `in_flight` (a notification was on its way) |
-//! | `log` | per webhook of a group (`route`, `labels`, `receiver`, `webhook`): `sent_at_ms`, and the fingerprints that it was told are `firing` and `resolved` |
+//! | `log` | per webhook of a group (`route`, `labels`, `receiver`, `webhook`): `sent_at_ms`, the fingerprints that it was told are `firing` and `resolved`; `unsure` when a later answer is lost, with what that notification said in `maybe_firing` |
 //!
 //! Keys may be added within a version; readers ignore what they do not know.
 

@@ -29,6 +29,8 @@ pub(crate) enum Attempt {
     Retry {
         why: String,
         after: Option<Duration>,
+        /// Whether it may have arrived all the same.
+        arrived: bool,
     },
     /// Any other answer: the same again would get the same.
     Refused {
@@ -80,6 +82,7 @@ impl Hook {
         let retry = |e: &Error| Attempt::Retry {
             why: e.message().to_owned(),
             after: None,
+            arrived: false,
         };
         let url = match self.url.read().and_then(|url| check_url(&url).map(|()| url)) {
             Ok(url) => url,
@@ -99,6 +102,7 @@ impl Hook {
             Err(e) => Attempt::Retry {
                 why: explain(&e),
                 after: None,
+                arrived: !e.is_connect(),
             },
         }
     }
@@ -137,8 +141,10 @@ async fn judge(mut response: reqwest::Response) -> Attempt {
     }
     let answer = String::from_utf8_lossy(&answer);
     let why = format!("the answer was {status}: {:?}", answer.trim());
-    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        Attempt::Retry { why, after }
+    // A gateway may say 504 although the server behind it took the notification.
+    let arrived = status.is_server_error();
+    if arrived || status == StatusCode::TOO_MANY_REQUESTS {
+        Attempt::Retry { why, after, arrived }
     } else {
         Attempt::Refused { why }
     }

@@ -1,7 +1,7 @@
 //! One notification with its retries.
 
 use super::Shared;
-use crate::notify::Notification;
+use crate::notify::{Fate, Notification};
 use crate::webhook::Attempt;
 use std::time::Duration;
 
@@ -9,15 +9,19 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What became of a notification.
+/// How the attempts ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
     Delivered,
-    /// The webhook said that another try is useless. The group's next look tries with what is true then.
-    Refused,
+    /// The webhook said that another try is useless.
+    Refused {
+        fate: Fate,
+    },
     /// No success before the group's next look.
-    Expired,
-    /// Shutdown came first.
+    Expired {
+        fate: Fate,
+    },
+    /// Shutdown came first. The saved state says that it was on its way.
     Interrupted,
 }
 
@@ -36,6 +40,7 @@ pub(super) async fn deliver(shared: &Shared, notification: &Notification) -> Del
         .unsigned_abs();
     let time = Duration::from_millis(time_ms);
     let mut pause = FIRST_PAUSE;
+    let mut fate = Fate::NotTaken;
     loop {
         let Some(hook) = shared
             .hooks()
@@ -43,7 +48,7 @@ pub(super) async fn deliver(shared: &Shared, notification: &Notification) -> Del
             .cloned()
         else {
             // A reload took the webhook away.
-            return Delivery::Refused;
+            return Delivery::Refused { fate };
         };
         let attempt = {
             let permit = shared.requests.acquire().await;
@@ -56,9 +61,14 @@ pub(super) async fn deliver(shared: &Shared, notification: &Notification) -> Del
             Attempt::Refused { why } => {
                 shared.metrics.attempt_failed(receiver).inc();
                 tracing::error!(receiver, why, "a webhook refused a notification");
-                return Delivery::Refused;
+                return Delivery::Refused { fate };
             }
-            Attempt::Retry { why, after } => (why, after),
+            Attempt::Retry { why, after, arrived } => {
+                if arrived {
+                    fate = Fate::Unknown;
+                }
+                (why, after)
+            }
         };
         shared.metrics.attempt_failed(receiver).inc();
         let wait = after.unwrap_or(pause).min(LONGEST_PAUSE);
@@ -69,7 +79,7 @@ pub(super) async fn deliver(shared: &Shared, notification: &Notification) -> Del
                 why,
                 "a notification could not be delivered; the group tries again at its next look"
             );
-            return Delivery::Expired;
+            return Delivery::Expired { fate };
         }
         tracing::warn!(receiver, why, "a notification failed; trying again");
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -19,6 +19,38 @@ pub(crate) struct LogEntry {
     pub(crate) sent_at_ms: i64,
     pub(crate) firing: BTreeSet<Fingerprint>,
     pub(crate) resolved: BTreeSet<Fingerprint>,
+    /// A later notification may have arrived, and its answer is lost: nobody knows what the webhook believes, so it
+    /// is told how things stand even if they are back to what the log says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unsure: bool,
+    /// What such notifications said to be firing; its end is told too.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) maybe_firing: BTreeSet<Fingerprint>,
+}
+
+impl LogEntry {
+    /// Whether the webhook may believe that an alert fires.
+    pub(super) fn may_fire(&self, print: Fingerprint) -> bool {
+        self.firing.contains(&print) || self.maybe_firing.contains(&print)
+    }
+}
+
+/// Notes a notification whose answer is lost, or not there yet.
+pub(super) fn note_unsure(
+    log: &mut BTreeMap<LogKey, LogEntry>,
+    key: LogKey,
+    firing: &BTreeSet<Fingerprint>,
+    now_ms: i64,
+) {
+    let entry = log.entry(key).or_insert_with(|| LogEntry {
+        sent_at_ms: now_ms,
+        firing: BTreeSet::new(),
+        resolved: BTreeSet::new(),
+        unsure: true,
+        maybe_firing: BTreeSet::new(),
+    });
+    entry.unsure = true;
+    entry.maybe_firing.extend(firing);
 }
 
 /// The entries of one group.
@@ -48,6 +80,9 @@ pub(super) fn needs_update(
     };
     // The clock may have been set back.
     entry.sent_at_ms = entry.sent_at_ms.min(now_ms);
+    if entry.unsure {
+        return !(firing.is_empty() && entry.firing.is_empty() && entry.maybe_firing.is_empty());
+    }
     if !firing.is_subset(&entry.firing) {
         return true;
     }

@@ -248,7 +248,7 @@ fn errors_show_in_the_text_and_kill_nothing() {
 
 #[test]
 fn a_template_cannot_run_away() {
-    let nested = "{{ range $labels }}".repeat(40) + &"x".repeat(100) + &"{{ end }}".repeat(40);
+    let nested = "{{ range $labels }}".repeat(40) + &"{{ end }}".repeat(40);
     assert!(expand_with(&nested, 0.0).contains("steps"));
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(1000), ")".repeat(1000));
     assert!(expand_with(&deep, 0.0).contains("nest deeper"));
