@@ -208,7 +208,7 @@ fn services_and_operations_are_listed() {
     };
     assert_eq!(
         operations(&store, &tenant, "shop", None, &budget).unwrap(),
-        [server.clone()]
+        std::slice::from_ref(&server)
     );
     assert_eq!(
         operations(&store, &tenant, "shop", Some(SpanKind::Server), &budget).unwrap(),
