@@ -131,7 +131,7 @@ fn logs(store: &LogStore) -> Result<()> {
                 "{:<44} {rows} rows, {} looked at",
                 "",
                 request.budget.samples_used()
-            )
+            );
         })
     };
     ask("logs: newest 100", "", Some(100))?;
@@ -204,7 +204,7 @@ fn traces(store: &TraceStore) -> Result<()> {
                 "{:<44} {rows} rows, {} looked at",
                 "",
                 request.budget.samples_used()
-            )
+            );
         })
     };
     ask("traces: one trace", Predicate::Trace(span(100_000).trace_id))?;

@@ -190,7 +190,7 @@ impl Cursor {
                     return Ok(count);
                 }
                 if let Some((_, piece)) = self.pending.pop() {
-                    self.activate(env, piece)?;
+                    self.activate(env, &piece)?;
                 }
                 continue;
             }
@@ -202,7 +202,7 @@ impl Cursor {
             count += self.show_group(env, sink)?;
         }
     }
-    fn activate(&mut self, env: &Env, piece: Piece) -> Result<()> {
+    fn activate(&mut self, env: &Env, piece: &Piece) -> Result<()> {
         let Some(columns) = env.read(&piece.rows)? else {
             return Ok(());
         };

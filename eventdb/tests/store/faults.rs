@@ -165,9 +165,9 @@ fn a_flipped_bit_in_logs_is_named_and_costs_its_part_at_most() {
                 "bit {bit}: {damaged:?}"
             );
             if seen > 8000 {
-                partial += 1
+                partial += 1;
             } else {
-                whole += 1
+                whole += 1;
             }
             // A merge leaves the damaged part alone and loses nothing more.
             store.compact().unwrap();

@@ -23,7 +23,7 @@ fn sample_spans() -> Spans {
     let span = |n: u64| Span {
         trace_id: TraceId([n as u8 / 4 + 1; 16]),
         span_id: SpanId((n + 1).to_be_bytes()),
-        parent_span_id: (n % 4 > 0).then(|| SpanId(n.to_be_bytes())),
+        parent_span_id: (!n.is_multiple_of(4)).then(|| SpanId(n.to_be_bytes())),
         name: format!("GET /{}", n % 3),
         start_ns: n as i64 * 1000,
         end_ns: n as i64 * 1000 + 500,
