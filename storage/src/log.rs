@@ -161,21 +161,19 @@ impl Log {
     pub fn open(
         fs: Arc<dyn Fs>,
         dir: &Path,
-        options: LogOptions,
+        mut options: LogOptions,
         metrics: LogMetrics,
         from: Position,
         apply: &mut dyn FnMut(Span, Record<'_>) -> Result<()>,
     ) -> Result<(Self, Replay)> {
+        options.segment_bytes = options
+            .segment_bytes
+            .clamp(SEGMENT_HEADER as u32, MAX_SEGMENT_BYTES);
+        options.max_record_bytes = options.max_record_bytes.min(MAX_RECORD_BYTES);
         let mut log = Self {
             fs,
             dir: dir.to_owned(),
-            options: LogOptions {
-                segment_bytes: options
-                    .segment_bytes
-                    .clamp(SEGMENT_HEADER as u32, MAX_SEGMENT_BYTES),
-                max_record_bytes: options.max_record_bytes.min(MAX_RECORD_BYTES),
-                ..options
-            },
+            options,
             metrics,
             closed: BTreeMap::new(),
             current: None,

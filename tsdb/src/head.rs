@@ -284,13 +284,13 @@ impl Index for Head {
         Ok(())
     }
     fn names(&self) -> Result<Vec<String>> {
-        let mut names: Vec<String> = self.postings.keys().map(|n| n.to_string()).collect();
+        let mut names: Vec<String> = self.postings.keys().map(ToString::to_string).collect();
         names.sort_unstable();
         Ok(names)
     }
     fn values(&self, name: &str) -> Result<Vec<String>> {
         let values = self.postings.get(name).into_iter().flat_map(|v| v.keys());
-        let mut values: Vec<String> = values.map(|v| v.to_string()).collect();
+        let mut values: Vec<String> = values.map(ToString::to_string).collect();
         values.sort_unstable();
         Ok(values)
     }

@@ -140,8 +140,12 @@ impl Decoder {
             None
         };
         let symbols = (0..cursor.count(1)?)
-            .map(|_| cursor.text())
-            .collect::<Result<Vec<&str>>>()?;
+            .map(|_| {
+                let text = cursor.text()?;
+                let hash = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
+                Ok(Symbol { text, hash })
+            })
+            .collect::<Result<Vec<_>>>()?;
         let mut batch = Batch {
             origin,
             ..Batch::default()
@@ -168,24 +172,20 @@ impl Decoder {
         }
     }
 
-    fn labels(&mut self, cursor: &mut Cursor<'_>, symbols: &[&str]) -> Result<Labels> {
+    fn labels(&mut self, cursor: &mut Cursor<'_>, symbols: &[Symbol<'_>]) -> Result<Labels> {
         let count = cursor.count(2)?;
-        let mut symbol = || {
-            let i = cursor.u32()? as usize;
-            symbols
-                .get(i)
-                .copied()
-                .ok_or_else(|| bad("there is no such symbol"))
-        };
-        let pairs = (0..count)
-            .map(|_| Ok((symbol()?, symbol()?)))
-            .collect::<Result<Vec<(&str, &str)>>>()?;
-        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-        for (name, value) in &pairs {
-            hasher.update(name.as_bytes());
-            hasher.update(value.as_bytes());
+        let (mut pairs, mut hash) = (Vec::with_capacity(count), 0u64);
+        for _ in 0..count {
+            let mut symbol = || {
+                let symbol = symbols
+                    .get(cursor.u32()? as usize)
+                    .ok_or_else(|| bad("there is no such symbol"))?;
+                hash = (hash.rotate_left(5) ^ symbol.hash).wrapping_mul(HASH_FACTOR);
+                Ok::<&str, model::Error>(symbol.text)
+            };
+            pairs.push((symbol()?, symbol()?));
         }
-        let known = self.known.entry(hasher.digest()).or_default();
+        let known = self.known.entry(hash).or_default();
         if let Some(labels) = known.iter().find(|l| l.iter().eq(pairs.iter().copied())) {
             return Ok(labels.clone());
         }
@@ -194,6 +194,15 @@ impl Decoder {
         Ok(labels)
     }
 }
+
+/// A text of a record, hashed once however many series have it.
+struct Symbol<'a> {
+    text: &'a str,
+    hash: u64,
+}
+
+/// Any odd number with well mixed bits; the hash lives only as long as a replay.
+const HASH_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn decode_origin(cursor: &mut Cursor<'_>) -> Result<Origin> {
     Ok(Origin {

@@ -15,6 +15,9 @@ use storage::PartWriter;
 /// Histogram samples of one chunk at most.
 const MAX_HISTOGRAMS: usize = 256;
 
+/// A label's value: its text, its symbol, and the ids of the series that have it.
+type ValueIds<'a> = (&'a str, u32, &'a [u32]);
+
 /// Builds one part file, series by series in ascending order of their labels.
 pub(crate) struct Builder {
     writer: PartWriter,
@@ -162,7 +165,7 @@ impl Builder {
         for (text, symbol) in &self.symbols {
             texts[*symbol as usize] = text;
         }
-        let mut names: BTreeMap<&str, Vec<(&str, u32, &Vec<u32>)>> = BTreeMap::new();
+        let mut names: BTreeMap<&str, Vec<ValueIds<'_>>> = BTreeMap::new();
         for ((name, value), ids) in &self.postings {
             names
                 .entry(texts[*name as usize])

@@ -80,7 +80,7 @@ impl PartIndex {
         Self::parse(&symbols, series, chunks, postings).map_err(|e| e.within(reader.path().display()))
     }
 
-    fn parse(symbols: &[u8], series: Vec<u8>, chunks: Vec<u8>, postings: Vec<u8>) -> Result<Self> {
+    pub(super) fn parse(symbols: &[u8], series: Vec<u8>, chunks: Vec<u8>, postings: Vec<u8>) -> Result<Self> {
         let mut cursor = Cursor::new(symbols);
         let count = cursor.count(1)?;
         let mut strings = Strings {

@@ -47,7 +47,7 @@ impl Collection {
         let at = *self.by_labels.entry(labels.clone()).or_insert(next);
         if at == next {
             budget.charge_series(1)?;
-            if next % CHECK_EVERY == 0 {
+            if next.is_multiple_of(CHECK_EVERY) {
                 budget.check()?;
             }
             self.series.push(Found {
@@ -181,11 +181,7 @@ impl Tenant {
     }
 
     /// Visits head and parts with the ids that a request selects there; `None` stands for all of them.
-    fn each_index(
-        &self,
-        request: &ScanRequest,
-        visit: &mut dyn FnMut(&dyn Index, Option<Vec<u32>>) -> Result<()>,
-    ) -> Result<()> {
+    fn each_index(&self, request: &ScanRequest, visit: VisitIndex<'_>) -> Result<()> {
         request.budget.check()?;
         let wants_all = is_conjunction(&request.predicate) && request.predicate.leaves().is_empty();
         let mut visit_head = |head: &Head, range: (i64, i64)| {
@@ -225,6 +221,9 @@ impl Tenant {
         Ok(())
     }
 }
+
+/// Sees an index with the ids selected there; `None` stands for all of them.
+type VisitIndex<'a> = &'a mut dyn FnMut(&dyn Index, Option<Vec<u32>>) -> Result<()>;
 
 enum Source {
     Part(usize),

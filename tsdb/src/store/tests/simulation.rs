@@ -40,7 +40,7 @@ impl Sim {
                 Ok(store) => return store,
                 Err(e) => e,
             };
-            assert_ne!(e.kind(), model::ErrorKind::Corrupt, "{e}");
+            assert_ne!(e.kind(), ErrorKind::Corrupt, "{e}");
             if self.fs.is_powerless() {
                 self.fs.crash();
             }
@@ -117,7 +117,7 @@ impl Sim {
                     assert_eq!(outcome.rejected_count(), 0);
                     return;
                 }
-                Err(e) => assert_eq!(e.kind(), model::ErrorKind::Unavailable, "{e}"),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::Unavailable, "{e}"),
             }
         }
     }
