@@ -54,7 +54,11 @@ pub fn router(api: Api, receivers: axum::Router, auth: &Auth) -> axum::Router {
         .merge(render::routes())
         .route_layer(auth.require(Access::Read))
         .with_state(api.clone());
-    let admin = admin::routes().route_layer(auth.require(Access::Admin)).with_state(api);
+    let admin = admin::routes()
+        .route_layer(auth.require(Access::Admin))
+        .with_state(api);
     // The page itself holds no data and shows a field for a token; its requests go through the routes above.
-    read.merge(receivers.route_layer(auth.require(Access::Write))).merge(admin).merge(page::routes())
+    read.merge(receivers.route_layer(auth.require(Access::Write)))
+        .merge(admin)
+        .merge(page::routes())
 }

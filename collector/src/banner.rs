@@ -27,8 +27,17 @@ impl Banner<'_> {
             let _ = writeln!(out, "  {key:<9} {value}");
         };
         line("page", &format!("{}/", self.page));
-        line("otlp", &format!("grpc {}, http {}", self.otlp_grpc, self.otlp_http));
-        line("push", &format!("{0}/api/v1/write (remote write), {0}/loki/api/v1/push (Loki)", self.page));
+        line(
+            "otlp",
+            &format!("grpc {}, http {}", self.otlp_grpc, self.otlp_http),
+        );
+        line(
+            "push",
+            &format!(
+                "{0}/api/v1/write (remote write), {0}/loki/api/v1/push (Loki)",
+                self.page
+            ),
+        );
         line("data", &self.data);
         for what in self.collects {
             line("collects", what);

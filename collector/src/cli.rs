@@ -106,7 +106,12 @@ pub struct QueryArgs {
     #[arg(long, value_enum)]
     pub language: Option<Language>,
     /// The running binnacle
-    #[arg(long, env = "BINNACLE_URL", default_value = "http://127.0.0.1:9090", value_name = "URL")]
+    #[arg(
+        long,
+        env = "BINNACLE_URL",
+        default_value = "http://127.0.0.1:9090",
+        value_name = "URL"
+    )]
     pub url: String,
     /// A token with read access
     #[arg(long, env = "BINNACLE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -161,6 +166,12 @@ mod tests {
         assert!(cli.command.is_none());
         assert_eq!(cli.run.no_agent, Some(true));
         let cli = Cli::parse_from(["binnacle", "run", "--insecure"]);
-        assert!(matches!(cli.command, Some(Command::Run(RunArgs { insecure: Some(true), .. }))));
+        assert!(matches!(
+            cli.command,
+            Some(Command::Run(RunArgs {
+                insecure: Some(true),
+                ..
+            }))
+        ));
     }
 }

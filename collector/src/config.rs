@@ -125,7 +125,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { metrics: 30 * DAY, logs: 30 * DAY, traces: 14 * DAY }
+        Self {
+            metrics: 30 * DAY,
+            logs: 30 * DAY,
+            traces: 14 * DAY,
+        }
     }
 }
 
@@ -176,7 +180,10 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { log: "info".to_owned(), json: false }
+        Self {
+            log: "info".to_owned(),
+            json: false,
+        }
     }
 }
 
@@ -274,14 +281,25 @@ mod tests {
     fn flags_win_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("b.yml");
-        std::fs::write(&file, "listen: 127.0.0.1:1\notlp_http: 127.0.0.1:2\nno_agent: true\nrule_files: [r/*.yml]\n").unwrap();
-        let args = RunArgs { config: Some(file), listen: Some("127.0.0.1:3".parse().unwrap()), ..RunArgs::default() };
+        std::fs::write(
+            &file,
+            "listen: 127.0.0.1:1\notlp_http: 127.0.0.1:2\nno_agent: true\nrule_files: [r/*.yml]\n",
+        )
+        .unwrap();
+        let args = RunArgs {
+            config: Some(file),
+            listen: Some("127.0.0.1:3".parse().unwrap()),
+            ..RunArgs::default()
+        };
         let config = Config::load(&args).unwrap();
         assert_eq!(config.listen.port(), 3);
         assert_eq!(config.otlp_http.port(), 2);
         assert_eq!(config.otlp_grpc.port(), 4317);
         assert!(config.no_agent);
-        assert_eq!(config.rule_files[0], folder.path().join("r/*.yml").display().to_string());
+        assert_eq!(
+            config.rule_files[0],
+            folder.path().join("r/*.yml").display().to_string()
+        );
     }
 
     #[test]
@@ -290,7 +308,10 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("b.yml");
             std::fs::write(&file, text).unwrap();
-            let args = RunArgs { config: Some(file), ..RunArgs::default() };
+            let args = RunArgs {
+                config: Some(file),
+                ..RunArgs::default()
+            };
             let error = Config::load(&args).unwrap_err().to_string();
             assert!(error.contains(says), "{text:?}: {error}");
         };

@@ -11,7 +11,13 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run(&args),
         Command::Query(args) => query(&args),
-        Command::Check(args) => return if collector::command::check::run(&args) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        Command::Check(args) => {
+            return if collector::command::check::run(&args) == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            };
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,12 +35,17 @@ fn complain(error: &anyhow::Error) {
 
 fn run(args: &RunArgs) -> Result<()> {
     let config = collector::config::Config::load(args)?;
-    let workers = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("binnacle").build()?;
+    let workers = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("binnacle")
+        .build()?;
     workers.block_on(collector::run::run(config))
 }
 
 fn query(args: &collector::cli::QueryArgs) -> Result<()> {
     let now_ms = runtime::clock::SystemClock::new().now_ms();
-    let worker = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let worker = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     worker.block_on(collector::command::query::run(args, now_ms))
 }

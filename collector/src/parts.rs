@@ -92,7 +92,11 @@ fn start_scraping(env: &Environment, stores: &Stores, ports: &Ports) -> Result<s
         let registry = env.registry.clone();
         let exposition = Exposition(Arc::new(move || registry.gather_text()));
         // In the process, so that neither TLS nor tokens stand between binnacle and itself.
-        jobs.push(ScrapeConfig::in_process(OWN_JOB, &ports.main.address().to_string(), exposition));
+        jobs.push(ScrapeConfig::in_process(
+            OWN_JOB,
+            &ports.main.address().to_string(),
+            exposition,
+        ));
     }
     let options = scrape::Options {
         sink: stores.metrics.clone(),
@@ -100,7 +104,12 @@ fn start_scraping(env: &Environment, stores: &Stores, ports: &Ports) -> Result<s
         clock: env.clock.clone(),
         shutdown: env.shutdown.clone(),
     };
-    Ok(scrape::Manager::run(jobs, env.config.scrape_defaults(), options, &env.registry)?)
+    Ok(scrape::Manager::run(
+        jobs,
+        env.config.scrape_defaults(),
+        options,
+        &env.registry,
+    )?)
 }
 
 fn start_alerts(
@@ -124,10 +133,17 @@ fn start_alerts(
         external_url: env.config.page_url(ports.main.address()),
         shutdown: env.shutdown.clone(),
     };
-    let count: usize = rules.iter().flat_map(|file| &file.groups).map(|group| group.rules.len()).sum();
+    let count: usize = rules
+        .iter()
+        .flat_map(|file| &file.groups)
+        .map(|group| group.rules.len())
+        .sum();
     let told = match config.receivers.len() {
         0 => "nobody is told: set route and receivers".to_owned(),
         n => format!("{n} receivers"),
     };
-    Ok((alert::Manager::start(options, &config, &rules)?, format!("{count} rules, {told}")))
+    Ok((
+        alert::Manager::start(options, &config, &rules)?,
+        format!("{count} rules, {told}"),
+    ))
 }

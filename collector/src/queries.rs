@@ -1,6 +1,8 @@
 //! Runs queries: so many at once, each with a purse, off the async threads, cancelled when the client goes away.
 
-use model::{Budget, CancelToken, Clock, Counter, Error, ErrorKind, Meter, MetricDef, MetricKind, QueryLimits, Result};
+use model::{
+    Budget, CancelToken, Clock, Counter, Error, ErrorKind, Meter, MetricDef, MetricKind, QueryLimits, Result,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -35,7 +37,12 @@ impl Queries {
     /// A runner with the limits of the configuration.
     pub fn new(limits: QueryLimits, clock: Arc<dyn Clock>, meter: Arc<dyn Meter>) -> Self {
         let slots = Arc::new(Semaphore::new(limits.max_concurrent.max(1)));
-        Self { limits, clock, meter, slots }
+        Self {
+            limits,
+            clock,
+            meter,
+            slots,
+        }
     }
     /// The limits.
     pub fn limits(&self) -> &QueryLimits {
@@ -54,7 +61,9 @@ impl Queries {
     ) -> Result<T> {
         let mut limits = self.limits.budget();
         if let Some(timeout) = timeout {
-            limits.timeout_ms = limits.timeout_ms.min(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+            limits.timeout_ms = limits
+                .timeout_ms
+                .min(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         }
         // The purse's time runs while the query waits for its turn, so that a full queue ends in an error too.
         let budget = Budget::new(limits, self.clock.clone());
@@ -76,7 +85,9 @@ impl Queries {
         });
         let result = match work.await {
             Ok(result) => result,
-            Err(e) => Err(Error::internal(format!("the query ended in a bug, please report it: {e}"))),
+            Err(e) => Err(Error::internal(format!(
+                "the query ended in a bug, please report it: {e}"
+            ))),
         };
         let outcome = match &result {
             Ok(_) => "ok",
@@ -102,13 +113,20 @@ mod tests {
     use model::{ManualClock, NoMeter};
 
     fn runner(max_concurrent: usize) -> Queries {
-        let limits = QueryLimits { max_concurrent, max_samples: 10, ..QueryLimits::default() };
+        let limits = QueryLimits {
+            max_concurrent,
+            max_samples: 10,
+            ..QueryLimits::default()
+        };
         Queries::new(limits, Arc::new(ManualClock::default()), Arc::new(NoMeter))
     }
 
     #[tokio::test]
     async fn a_query_gets_a_purse() {
-        let error = runner(1).run("promql", None, |b| b.charge_samples(11)).await.unwrap_err();
+        let error = runner(1)
+            .run("promql", None, |b| b.charge_samples(11))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LimitReached);
     }
 
@@ -137,7 +155,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_of_that_query_alone() {
         let queries = runner(1);
-        let error = queries.run::<()>("promql", None, |_| panic!("a bug")).await.unwrap_err();
+        let error = queries
+            .run::<()>("promql", None, |_| panic!("a bug"))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal);
         assert_eq!(queries.run("promql", None, |_| Ok(1)).await.unwrap(), 1);
     }

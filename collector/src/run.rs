@@ -50,6 +50,7 @@ pub async fn run(config: Config) -> Result<()> {
     let banner = banner(&env.config, &ports, &parts);
     let servers = Servers::start(&env, api(&env, &stores, &parts), ports, &auth, &health)?;
     show(&banner);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "binnacle is ready");
 
     env.shutdown.cancelled().await;
     drain(servers, parts, telemetry, stores).await
@@ -63,7 +64,11 @@ fn start_telemetry(env: &Environment) -> Result<Telemetry> {
     resource.set("host.name", agent_node_name(&env.config));
     let options = telemetry::Options {
         filter: std::env::var("RUST_LOG").unwrap_or_else(|_| said.log.clone()),
-        format: if said.json { telemetry::Format::Json } else { telemetry::Format::Human },
+        format: if said.json {
+            telemetry::Format::Json
+        } else {
+            telemetry::Format::Human
+        },
         resource,
     };
     Ok(telemetry::init(options, &env.registry, env.clock.clone())?)
@@ -71,7 +76,11 @@ fn start_telemetry(env: &Environment) -> Result<Telemetry> {
 
 fn agent_node_name(config: &Config) -> String {
     let given = &config.agent.node_name;
-    if given.is_empty() { config.agent.host().name() } else { given.clone() }
+    if given.is_empty() {
+        config.agent.host().name()
+    } else {
+        given.clone()
+    }
 }
 
 async fn open_stores(env: &Environment) -> Result<Stores> {
@@ -113,7 +122,10 @@ fn banner(config: &Config, ports: &Ports, parts: &Parts) -> String {
     .text()
 }
 
-#[expect(clippy::print_stdout, reason = "the banner is for whoever started the program")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the banner is for whoever started the program"
+)]
 fn show(banner: &str) {
     print!("{banner}");
 }

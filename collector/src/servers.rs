@@ -48,17 +48,31 @@ impl Servers {
         let pushed = receive::remote_write(intake.clone(), sinks.clone())
             .merge(receive::loki_push(intake.clone(), sinks.clone()));
         let main = api::router(api, pushed, auth).merge(health.router());
-        let write = |router: axum::Router| router.route_layer(auth.require(Access::Write)).merge(health.router());
+        let write = |router: axum::Router| {
+            router
+                .route_layer(auth.require(Access::Write))
+                .merge(health.router())
+        };
         let grpc = write(receive::otlp_grpc(intake.clone(), sinks.clone()));
         let http = write(receive::otlp_http(intake, sinks));
-        let tls = env.config.tls.as_ref().map(runtime::tls::server_config).transpose()?;
+        let tls = env
+            .config
+            .tls
+            .as_ref()
+            .map(runtime::tls::server_config)
+            .transpose()?;
         let mut servers = JoinSet::new();
-        for (name, bound, router) in
-            [("main", ports.main, main), ("otlp_grpc", ports.otlp_grpc, grpc), ("otlp_http", ports.otlp_http, http)]
-        {
+        for (name, bound, router) in [
+            ("main", ports.main, main),
+            ("otlp_grpc", ports.otlp_grpc, grpc),
+            ("otlp_http", ports.otlp_http, http),
+        ] {
             let env = env.clone();
             let observed = runtime::metrics::observe::layer(router, &env.registry, env.clock.clone());
-            let options = Options { tls: tls.clone(), ..Options::new(name) };
+            let options = Options {
+                tls: tls.clone(),
+                ..Options::new(name)
+            };
             servers.spawn(async move {
                 listen::serve(bound, observed, options, &env.registry, env.shutdown.clone()).await;
             });

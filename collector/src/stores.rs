@@ -45,17 +45,42 @@ impl Stores {
             log: log.clone(),
             ..eventdb::Options::default()
         };
-        let (logs, traces) = (of_events(config.retention.logs), of_events(config.retention.traces));
+        let (logs, traces) = (
+            of_events(config.retention.logs),
+            of_events(config.retention.traces),
+        );
         Ok(Self {
-            metrics: Arc::new(tsdb::Store::open(fs.clone(), root, of_metrics, clock.clone(), meter)?),
-            logs: Arc::new(eventdb::LogStore::open(fs.clone(), root, logs, clock.clone(), meter)?),
-            traces: Arc::new(eventdb::TraceStore::open(fs.clone(), root, traces, clock.clone(), meter)?),
+            metrics: Arc::new(tsdb::Store::open(
+                fs.clone(),
+                root,
+                of_metrics,
+                clock.clone(),
+                meter,
+            )?),
+            logs: Arc::new(eventdb::LogStore::open(
+                fs.clone(),
+                root,
+                logs,
+                clock.clone(),
+                meter,
+            )?),
+            traces: Arc::new(eventdb::TraceStore::open(
+                fs.clone(),
+                root,
+                traces,
+                clock.clone(),
+                meter,
+            )?),
             _data: Arc::new(data),
         })
     }
     /// The write doors.
     pub fn sinks(&self) -> Sinks {
-        Sinks { metrics: self.metrics.clone(), logs: self.logs.clone(), spans: self.traces.clone() }
+        Sinks {
+            metrics: self.metrics.clone(),
+            logs: self.logs.clone(),
+            spans: self.traces.clone(),
+        }
     }
     /// Flushes, merges and forgets what is due, every few seconds, until the token is cancelled.
     pub async fn maintain(self, shutdown: CancellationToken) {
@@ -91,7 +116,8 @@ impl Stores {
             stores.logs.compact()?;
             stores.traces.compact()
         });
-        work.await.map_err(|e| Error::internal(format!("compaction ended in a bug: {e}")))?
+        work.await
+            .map_err(|e| Error::internal(format!("compaction ended in a bug: {e}")))?
     }
     /// Closes the stores; what was acknowledged is on disk already. Blocks on the disk.
     pub fn close(&self) -> Result<()> {

@@ -4,9 +4,9 @@ use crate::options::{Options, Place};
 use crate::{Service, metrics};
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use model::{Batch, Error, ErrorKind, Origin, Result, Tenant, Write, WriteOutcome};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,10 @@ pub const SEQUENCE_HEADER: HeaderName = HeaderName::from_static("x-binnacle-sequ
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Larger bodies are decoded on a thread of their own, so that the event loop goes on.
 const INLINE_BODY_BYTES: usize = 32 << 10;
+/// So much of a body that is too large is still read, so that its sender sees the answer.
+const MAX_DISCARDED_BYTES: usize = 16 << 20;
+/// And for so long.
+const DISCARD_TIME: Duration = Duration::from_millis(500);
 /// When to come back where the error itself does not know.
 const DEFAULT_RETRY_S: u64 = 5;
 
@@ -146,37 +150,52 @@ impl Service {
     }
 }
 
+/// Reads a body of at most so many bytes.
 async fn read_body(request: Request<Body>, max_bytes: u64) -> Result<Bytes> {
-    let too_large = || {
-        Error::new(
-            ErrorKind::TooLarge,
-            format!(
-                "the body is larger than {max_bytes} bytes (limits.ingest.max_body_bytes); send smaller batches or raise the limit"
-            ),
-        )
-    };
     let promised = request
         .headers()
         .get(header::CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok());
-    if promised
-        .and_then(|text| text.parse().ok())
-        .is_some_and(|bytes: u64| bytes > max_bytes)
-    {
-        return Err(too_large());
-    }
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    let body = Limited::new(request.into_body(), limit)
-        .collect()
-        .await
-        .map_err(|e| {
-            if e.is::<LengthLimitError>() {
-                too_large()
-            } else {
-                Error::bad_data(format!("the body ended early: {e}"))
+    let mut body = request.into_body();
+    let mut too_large = promised.is_some_and(|bytes| bytes > max_bytes);
+    let mut kept = BytesMut::new();
+    while !too_large {
+        let Some(frame) = body.frame().await else {
+            return Ok(kept.freeze());
+        };
+        let frame = frame.map_err(|e| Error::bad_data(format!("the body ended early: {e}")))?;
+        if let Ok(data) = frame.into_data() {
+            too_large = data.len() > limit - kept.len();
+            if !too_large {
+                kept.extend_from_slice(&data);
             }
-        })?;
-    Ok(body.to_bytes())
+        }
+    }
+    drop(kept);
+    discard(body).await;
+    Err(Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "the body is larger than {max_bytes} bytes (limits.ingest.max_body_bytes); send smaller batches or raise the limit"
+        ),
+    ))
+}
+
+/// Reads on for a moment and throws it away: a sender that is still writing when the connection closes never sees
+/// the answer.
+async fn discard(mut body: Body) {
+    let discarding = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+            if discarded > MAX_DISCARDED_BYTES {
+                return;
+            }
+        }
+    };
+    // Whether it came to an end or not, the answer is the same.
+    let _ = tokio::time::timeout(DISCARD_TIME, discarding).await;
 }
 
 impl Arrived {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// A running program. Dropping it kills the program.
 pub struct Process {
     name: String,
     child: Child,
     output: Arc<Output>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -50,16 +52,18 @@ impl Process {
             .spawn()
             .with_context(|| format!("{name} does not start: {command:?}"))?;
         let output = Arc::new(Output::default());
+        let mut readers = Vec::new();
         if let Some(stream) = child.stdout.take() {
-            tokio::spawn(output.clone().collect(stream));
+            readers.push(tokio::spawn(output.clone().collect(stream)));
         }
         if let Some(stream) = child.stderr.take() {
-            tokio::spawn(output.clone().collect(stream));
+            readers.push(tokio::spawn(output.clone().collect(stream)));
         }
         Ok(Self {
             name: name.to_owned(),
             child,
             output,
+            readers,
         })
     }
     /// The process id.
@@ -106,10 +110,17 @@ impl Process {
             .with_context(|| format!("{} has ended already", self.name))?;
         Ok(kill_process(pid, signal)?)
     }
-    /// Waits for the end.
+    /// Waits for the end, and for the last of the output.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
-        match tokio::time::timeout(crate::wait::PATIENCE, self.child.wait()).await {
-            Ok(status) => Ok(status?),
+        let ended = async {
+            let status = self.child.wait().await?;
+            for reader in self.readers.drain(..) {
+                reader.await?;
+            }
+            anyhow::Ok(status)
+        };
+        match tokio::time::timeout(crate::wait::PATIENCE, ended).await {
+            Ok(status) => status,
             Err(_) => bail!("{} does not end; its output:\n{}", self.name, self.output()),
         }
     }

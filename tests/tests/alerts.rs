@@ -160,8 +160,8 @@ async fn the_default_pack_watches_and_the_watchdog_fires() {
     for name in [
         "Watchdog",
         "TargetDown",
-        "ContainerOOMKilled",
-        "ContainerCPUThrottled",
+        "ContainerOomKilled",
+        "ContainerCpuThrottled",
         "ContainerMemoryNearLimit",
         "AgentSilent",
     ] {

@@ -137,7 +137,7 @@ async fn an_oom_kill_reaches_the_webhook() {
     assert_eq!(end.code(), Some(137), "killed: {}", container.process().output());
 
     let alert = wait::until("the webhook", || async {
-        let alerts = webhook.alerts("ContainerOOMKilled");
+        let alerts = webhook.alerts("ContainerOomKilled");
         let found = alerts
             .iter()
             .find(|a| a["labels"]["id"] == format!("/binnacle-test/{name}"))
@@ -150,7 +150,7 @@ async fn an_oom_kill_reaches_the_webhook() {
     let payload = webhook
         .payloads()
         .into_iter()
-        .find(|p| p["groupLabels"]["alertname"] == "ContainerOOMKilled")
+        .find(|p| p["groupLabels"]["alertname"] == "ContainerOomKilled")
         .unwrap();
     assert_eq!(payload["version"], "4");
     assert_eq!(payload["receiver"], "oncall");

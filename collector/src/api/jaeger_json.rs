@@ -20,18 +20,24 @@ pub fn trace(groups: &[ResourceSpans]) -> Json {
     let mut spans: Vec<(i64, Json)> = Vec::new();
     let mut trace_id = String::new();
     for group in groups {
-        let process = processes.iter().position(|p| **p == *group.resource).unwrap_or_else(|| {
-            processes.push(&group.resource);
-            processes.len() - 1
-        });
+        let process = processes
+            .iter()
+            .position(|p| **p == *group.resource)
+            .unwrap_or_else(|| {
+                processes.push(&group.resource);
+                processes.len() - 1
+            });
         for span in &group.spans {
             trace_id = span.trace_id.to_string();
             spans.push((span.start_ns, span_json(group, span, &process_id(process))));
         }
     }
     spans.sort_by_key(|(start, _)| *start);
-    let table: serde_json::Map<String, Json> =
-        processes.iter().enumerate().map(|(i, p)| (process_id(i), process_json(p))).collect();
+    let table: serde_json::Map<String, Json> = processes
+        .iter()
+        .enumerate()
+        .map(|(i, p)| (process_id(i), process_json(p)))
+        .collect();
     let spans: Vec<Json> = spans.into_iter().map(|(_, s)| s).collect();
     json!({ "traceID": trace_id, "spans": spans, "processes": table, "warnings": null })
 }
@@ -90,7 +96,10 @@ fn span_tags(group: &ResourceSpans, span: &Span) -> Vec<Json> {
         }
     }
     if !span.status_message.is_empty() {
-        tags.push(tag("otel.status_description", &span.status_message.as_str().into()));
+        tags.push(tag(
+            "otel.status_description",
+            &span.status_message.as_str().into(),
+        ));
     }
     if !group.scope.name.is_empty() {
         tags.push(tag("otel.scope.name", &group.scope.name.as_str().into()));
@@ -149,15 +158,34 @@ mod tests {
             attributes: vec![("n".into(), Value::Int(7))],
             ..Span::default()
         };
-        let group = |service: &str, spans: Vec<Span>| ResourceSpans { resource: resource(service), spans, ..ResourceSpans::default() };
-        let json = trace(&[group("b", vec![span(2, Some(1), 9_000)]), group("a", vec![span(1, None, 5_000)]), group("b", vec![span(3, Some(1), 10_000)])]);
-        let names: Vec<_> = json["spans"].as_array().unwrap().iter().map(|s| s["operationName"].as_str().unwrap()).collect();
+        let group = |service: &str, spans: Vec<Span>| ResourceSpans {
+            resource: resource(service),
+            spans,
+            ..ResourceSpans::default()
+        };
+        let json = trace(&[
+            group("b", vec![span(2, Some(1), 9_000)]),
+            group("a", vec![span(1, None, 5_000)]),
+            group("b", vec![span(3, Some(1), 10_000)]),
+        ]);
+        let names: Vec<_> = json["spans"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| s["operationName"].as_str().unwrap())
+            .collect();
         assert_eq!(names, ["op1", "op2", "op3"], "by start");
         assert_eq!(json["processes"].as_object().unwrap().len(), 2);
         let second = &json["spans"][1];
-        assert_eq!((second["startTime"].as_i64(), second["duration"].as_i64()), (Some(9), Some(2)));
+        assert_eq!(
+            (second["startTime"].as_i64(), second["duration"].as_i64()),
+            (Some(9), Some(2))
+        );
         assert_eq!(second["references"][0]["spanID"], "0101010101010101");
-        assert_eq!(json["processes"][second["processID"].as_str().unwrap()]["serviceName"], "b");
+        assert_eq!(
+            json["processes"][second["processID"].as_str().unwrap()]["serviceName"],
+            "b"
+        );
         let tags = second["tags"].as_array().unwrap();
         assert!(tags.contains(&serde_json::json!({ "key": "n", "type": "int64", "value": 7 })));
         assert!(tags.contains(&serde_json::json!({ "key": "error", "type": "bool", "value": true })));

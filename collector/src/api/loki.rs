@@ -37,32 +37,53 @@ async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Ap
         // Loki's default: about 250 points, in whole seconds.
         None => ((time.end_ns - time.start_ns) / 250 / NS_PER_S).max(1) * NS_PER_S,
     };
-    if step_ns == 0 {
-        return Err(Error::bad_data("parameter \"step\": must be larger than zero").into());
-    }
-    let max_points = api.queries.limits().max_points_per_series;
-    if ((time.end_ns - time.start_ns) / step_ns).unsigned_abs() >= max_points {
-        let message = format!("parameter \"step\": more than {max_points} points a series; use a larger step");
-        return Err(Error::bad_data(message).into());
-    }
     let limit = limit(&api, &params)?;
-    let log_params = LogParams { start_ns: time.start_ns, end_ns: time.end_ns, step_ns, limit, direction };
+    let log_params = LogParams {
+        start_ns: time.start_ns,
+        end_ns: time.end_ns,
+        step_ns,
+        limit,
+        direction,
+    };
     let engine = api.logql.clone();
-    let result = api.queries.run("logql", None, move |b| engine.range(&tenant, &expr, log_params, b)).await?;
-    answer(&result, direction, metadata_form(&headers), api.queries.limits().max_response_bytes)
+    let result = api
+        .queries
+        .run("logql", None, move |b| {
+            engine.range(&tenant, &expr, log_params, b)
+        })
+        .await?;
+    answer(
+        &result,
+        direction,
+        metadata_form(&headers),
+        api.queries.limits().max_response_bytes,
+    )
 }
 
 async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
     let tenant = runtime::http::tenant_of(&headers)?;
     let expr = params.required("query")?.to_owned();
-    let at_ns = params.parsed("time", time_ns)?.unwrap_or_else(|| api.queries.clock().now_ns());
+    let at_ns = params
+        .parsed("time", time_ns)?
+        .unwrap_or_else(|| api.queries.clock().now_ns());
     let engine = api.logql.clone();
-    let result = api.queries.run("logql", None, move |b| engine.instant(&tenant, &expr, at_ns, b)).await?;
-    answer(&result, direction(&params)?, metadata_form(&headers), api.queries.limits().max_response_bytes)
+    let result = api
+        .queries
+        .run("logql", None, move |b| engine.instant(&tenant, &expr, at_ns, b))
+        .await?;
+    answer(
+        &result,
+        direction(&params)?,
+        metadata_form(&headers),
+        api.queries.limits().max_response_bytes,
+    )
 }
 
 fn metadata_form(headers: &HeaderMap) -> Metadata {
-    let flags = headers.get("x-loki-response-encoding-flags").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let flags = headers
+        .get("x-loki-response-encoding-flags")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     if flags.split(',').any(|f| f.trim() == "categorize-labels") {
         Metadata::Categorised
     } else {
@@ -74,7 +95,9 @@ fn direction(params: &Params) -> Result<Direction> {
     let direction = params.parsed("direction", |text| match text.to_ascii_lowercase().as_str() {
         "forward" => Ok(Direction::Forward),
         "backward" => Ok(Direction::Backward),
-        _ => Err(Error::bad_data(format!("{text:?} is neither forward nor backward"))),
+        _ => Err(Error::bad_data(format!(
+            "{text:?} is neither forward nor backward"
+        ))),
     })?;
     Ok(direction.unwrap_or(Direction::Backward))
 }
@@ -95,8 +118,12 @@ fn limit(api: &Api, params: &Params) -> Result<usize> {
 
 /// `start` and `end`, or `since`; the last hour by default.
 fn time_range(api: &Api, params: &Params) -> Result<TimeRange> {
-    let end_ns = params.parsed("end", time_ns)?.unwrap_or_else(|| api.queries.clock().now_ns());
-    let since = params.parsed("since", duration)?.map(|d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+    let end_ns = params
+        .parsed("end", time_ns)?
+        .unwrap_or_else(|| api.queries.clock().now_ns());
+    let since = params
+        .parsed("since", duration)?
+        .map(|d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
     let default_start = end_ns.saturating_sub(since.unwrap_or(DEFAULT_RANGE_NS));
     let start_ns = params.parsed("start", time_ns)?.unwrap_or(default_start);
     if end_ns < start_ns {
@@ -106,7 +133,10 @@ fn time_range(api: &Api, params: &Params) -> Result<TimeRange> {
 }
 
 async fn label_names(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
-    ask(&api, &headers, &params, |reader, request| reader.label_names(request)).await
+    ask(&api, &headers, &params, |reader, request| {
+        reader.label_names(request)
+    })
+    .await
 }
 
 async fn label_values(
@@ -115,7 +145,10 @@ async fn label_values(
     headers: HeaderMap,
     params: Params,
 ) -> ApiResult {
-    ask(&api, &headers, &params, move |reader, request| reader.label_values(request, &name)).await
+    ask(&api, &headers, &params, move |reader, request| {
+        reader.label_values(request, &name)
+    })
+    .await
 }
 
 async fn series(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
@@ -132,7 +165,11 @@ async fn ask<T: Ord + serde::Serialize + Send + 'static>(
     let tenant = runtime::http::tenant_of(headers)?;
     let range = time_range(api, params)?;
     let mut predicates = Vec::new();
-    for selector in params.all("match[]").chain(params.all("match")).chain(params.all("query")) {
+    for selector in params
+        .all("match[]")
+        .chain(params.all("match"))
+        .chain(params.all("query"))
+    {
         if !selector.is_empty() {
             predicates.push(Predicate::labels(query::logql::parse_selector(selector)?));
         }
@@ -146,7 +183,10 @@ async fn ask<T: Ord + serde::Serialize + Send + 'static>(
         .run("metadata", None, move |budget| {
             let mut all = std::collections::BTreeSet::new();
             for predicate in predicates {
-                all.extend(ask(&*reader, &ScanRequest::new(tenant.clone(), range, predicate, budget.clone()))?);
+                all.extend(ask(
+                    &*reader,
+                    &ScanRequest::new(tenant.clone(), range, predicate, budget.clone()),
+                )?);
             }
             Ok(all)
         })

@@ -43,7 +43,10 @@ pub fn answer(result: &LogResult, direction: Direction, metadata: Metadata, max_
     match result {
         LogResult::Streams(batches) => write_streams(&mut out, batches, direction, metadata),
         LogResult::Vector(samples) => {
-            super::prometheus_json::write_value(&mut out, &query::promql::QueryValue::Vector(samples.clone()));
+            super::prometheus_json::write_value(
+                &mut out,
+                &query::promql::QueryValue::Vector(samples.clone()),
+            );
         }
         LogResult::Matrix(series) => {
             super::prometheus_json::write_value(&mut out, &query::promql::QueryValue::Matrix(series.clone()));
@@ -114,7 +117,14 @@ fn with_metadata(labels: &Labels, entry: &LogEntry) -> Labels {
     for (name, value) in &entry.metadata {
         // A label of the stream keeps its name; Loki marks what clashes with it.
         let clashes = labels.get(name).is_some();
-        builder.set(if clashes { format!("{name}_extracted") } else { name.clone() }, value.clone());
+        builder.set(
+            if clashes {
+                format!("{name}_extracted")
+            } else {
+                name.clone()
+            },
+            value.clone(),
+        );
     }
     builder.build()
 }
@@ -137,15 +147,30 @@ mod tests {
     use super::*;
 
     fn entry(timestamp_ns: i64, line: &str, metadata: &[(&str, &str)]) -> LogEntry {
-        let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        LogEntry { timestamp_ns, line: line.into(), metadata }
+        let metadata = metadata
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        LogEntry {
+            timestamp_ns,
+            line: line.into(),
+            metadata,
+        }
     }
 
     fn shown(metadata: Metadata) -> String {
         let labels = Labels::from_pairs([("app", "a")]);
-        let entries = vec![entry(2, "two", &[("trace_id", "t")]), entry(1, "one \"x\"", &[("app", "b")])];
+        let entries = vec![
+            entry(2, "two", &[("trace_id", "t")]),
+            entry(1, "one \"x\"", &[("app", "b")]),
+        ];
         let mut out = String::new();
-        write_streams(&mut out, &[LogBatch { labels, entries }], Direction::Backward, metadata);
+        write_streams(
+            &mut out,
+            &[LogBatch { labels, entries }],
+            Direction::Backward,
+            metadata,
+        );
         out
     }
 

@@ -13,7 +13,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> axum::Router<S> {
 async fn page(request: Request) -> Response {
     let path = request.uri().path();
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let message = format!("{} {path}: there is nothing here that takes this method\n", request.method());
+        let message = format!(
+            "{} {path}: there is nothing here that takes this method\n",
+            request.method()
+        );
         return (StatusCode::NOT_FOUND, message).into_response();
     }
     let Some(asset) = ui::asset(path) else {
@@ -21,14 +24,24 @@ async fn page(request: Request) -> Response {
     };
     let known = request.headers().get(header::IF_NONE_MATCH);
     let unchanged = known.is_some_and(|v| v.as_bytes() == asset.etag.as_bytes());
-    let accepted = request.headers().get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let zipped = asset.gzip.filter(|_| accepted.split(',').any(|e| e.trim().starts_with("gzip")));
+    let accepted = request
+        .headers()
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let zipped = asset
+        .gzip
+        .filter(|_| accepted.split(',').any(|e| e.trim().starts_with("gzip")));
     let mut response = match (unchanged, zipped) {
         (true, _) => StatusCode::NOT_MODIFIED.into_response(),
         (false, Some(bytes)) => ([(header::CONTENT_ENCODING, "gzip")], bytes).into_response(),
         (false, None) => asset.bytes.into_response(),
     };
-    let age = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let age = if asset.immutable {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, asset.content_type),

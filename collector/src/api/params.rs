@@ -18,10 +18,13 @@ impl<S: Send + Sync> FromRequest<S> for Params {
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let mut pairs = parse_pairs(request.uri().query().unwrap_or_default().as_bytes());
         let content_type = request.headers().get(header::CONTENT_TYPE);
-        let is_form = content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+        let is_form =
+            content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
         if request.method() == Method::POST && is_form {
             // axum's default limit of 2 MiB holds here.
-            let body = Bytes::from_request(request, state).await.map_err(|e| e.into_response())?;
+            let body = Bytes::from_request(request, state)
+                .await
+                .map_err(|e| e.into_response())?;
             pairs.extend(parse_pairs(&body));
         }
         Ok(Self(pairs))
@@ -29,30 +32,43 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 }
 
 fn parse_pairs(encoded: &[u8]) -> Vec<(String, String)> {
-    url::form_urlencoded::parse(encoded).map(|(k, v)| (k.into_owned(), v.into_owned())).collect()
+    url::form_urlencoded::parse(encoded)
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect()
 }
 
 impl Params {
     /// The first value of a parameter, if it is there and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(k, v)| k == name && !v.is_empty())
+            .map(|(_, v)| v.as_str())
     }
     /// All values of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .filter(move |(k, _)| k == name)
+            .map(|(_, v)| v.as_str())
     }
     /// A parameter that must be there.
     pub fn required(&self, name: &str) -> Result<&str> {
-        self.get(name).ok_or_else(|| Error::bad_data(format!("parameter {name:?} is missing")))
+        self.get(name)
+            .ok_or_else(|| Error::bad_data(format!("parameter {name:?} is missing")))
     }
     /// A parameter parsed by a function; the parameter's name is put before its error.
     pub fn parsed<T>(&self, name: &str, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
-        self.get(name).map(parse).transpose().map_err(|e| e.within(format!("parameter {name:?}")))
+        self.get(name)
+            .map(parse)
+            .transpose()
+            .map_err(|e| e.within(format!("parameter {name:?}")))
     }
     /// A whole number.
     pub fn number(&self, name: &str) -> Result<Option<u64>> {
         self.parsed(name, |text| {
-            text.parse().map_err(|_| Error::bad_data(format!("{text:?} is not a whole number")))
+            text.parse()
+                .map_err(|_| Error::bad_data(format!("{text:?} is not a whole number")))
         })
     }
     /// A duration: seconds or `5m`.
@@ -78,7 +94,9 @@ pub fn time_ms(text: &str) -> Result<i64> {
 pub fn time_ns(text: &str) -> Result<i64> {
     if let Ok(number) = text.parse::<i64>() {
         let seconds = text.trim_start_matches('-').len() <= 10;
-        return number.checked_mul(if seconds { NS_PER_S } else { 1 }).ok_or_else(|| bad_time(text));
+        return number
+            .checked_mul(if seconds { NS_PER_S } else { 1 })
+            .ok_or_else(|| bad_time(text));
     }
     if let Ok(seconds) = text.parse::<f64>() {
         let ns = seconds * 1e9;
@@ -96,7 +114,9 @@ fn rfc3339_ns(text: &str) -> Result<i64> {
 }
 
 fn bad_time(text: &str) -> Error {
-    Error::bad_data(format!("{text:?} is not a time: write seconds since the epoch or RFC 3339 (2026-01-31T12:00:00Z)"))
+    Error::bad_data(format!(
+        "{text:?} is not a time: write seconds since the epoch or RFC 3339 (2026-01-31T12:00:00Z)"
+    ))
 }
 
 /// Seconds with fractions, or `5m`; never negative.
@@ -118,8 +138,16 @@ mod tests {
             assert_eq!(time_ms(text).ok(), ms, "{text} in ms");
             assert_eq!(time_ns(text).ok(), ns, "{text} in ns");
         };
-        check("1700000000", Some(1_700_000_000_000), Some(1_700_000_000_000_000_000));
-        check("1700000000.5", Some(1_700_000_000_500), Some(1_700_000_000_500_000_000));
+        check(
+            "1700000000",
+            Some(1_700_000_000_000),
+            Some(1_700_000_000_000_000_000),
+        );
+        check(
+            "1700000000.5",
+            Some(1_700_000_000_500),
+            Some(1_700_000_000_500_000_000),
+        );
         check("1700000000000000001", None, Some(1_700_000_000_000_000_001));
         check("1970-01-01T00:00:01Z", Some(1000), Some(1_000_000_000));
         check("yesterday", None, None);

@@ -23,12 +23,18 @@ pub fn routes() -> axum::Router<Api> {
 async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
     let tenant = runtime::http::tenant_of(&headers)?;
     let expr = params.required("query")?.to_owned();
-    let at_ms = params.parsed("time", time_ms)?.unwrap_or_else(|| api.queries.clock().now_ms());
+    let at_ms = params
+        .parsed("time", time_ms)?
+        .unwrap_or_else(|| api.queries.clock().now_ms());
     let timeout = params.duration("timeout")?;
     let engine = api.promql.clone();
     let limit = params.number("limit")?;
-    let result =
-        api.queries.run("promql", timeout, move |b| engine.instant(&tenant, &expr, at_ms, b)).await?;
+    let result = api
+        .queries
+        .run("promql", timeout, move |b| {
+            engine.instant(&tenant, &expr, at_ms, b)
+        })
+        .await?;
     query_answer(&truncated(result, limit), api.queries.limits().max_response_bytes)
 }
 
@@ -40,8 +46,10 @@ async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Ap
     let timeout = params.duration("timeout")?;
     let engine = api.promql.clone();
     let limit = params.number("limit")?;
-    let result =
-        api.queries.run("promql", timeout, move |b| engine.range(&tenant, &expr, range, b)).await?;
+    let result = api
+        .queries
+        .run("promql", timeout, move |b| engine.range(&tenant, &expr, range, b))
+        .await?;
     query_answer(&truncated(result, limit), api.queries.limits().max_response_bytes)
 }
 
@@ -61,9 +69,15 @@ pub fn range_params(params: &Params) -> Result<RangeParams> {
         ));
     }
     if end_ms < start_ms {
-        return Err(Error::bad_data("parameter \"end\": end timestamp must not be before start time"));
+        return Err(Error::bad_data(
+            "parameter \"end\": end timestamp must not be before start time",
+        ));
     }
-    Ok(RangeParams { start_ms, end_ms, step_ms })
+    Ok(RangeParams {
+        start_ms,
+        end_ms,
+        step_ms,
+    })
 }
 
 /// Refuses a range query whose series would be longer than the limit.
@@ -80,7 +94,9 @@ pub fn check_points(range: RangeParams, max: u64) -> Result<()> {
 /// The API's own `limit`: so many series, with a warning when there were more.
 fn truncated(mut result: query::promql::QueryResult, limit: Option<u64>) -> query::promql::QueryResult {
     use query::promql::QueryValue;
-    let Some(limit) = limit.filter(|l| *l > 0) else { return result };
+    let Some(limit) = limit.filter(|l| *l > 0) else {
+        return result;
+    };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let before = match &mut result.value {
         QueryValue::Vector(v) => {
@@ -116,9 +132,14 @@ impl Selection {
         if let (Some(start), Some(end)) = (start, end)
             && end < start
         {
-            return Err(Error::bad_data("parameter \"end\": end timestamp must not be before start time"));
+            return Err(Error::bad_data(
+                "parameter \"end\": end timestamp must not be before start time",
+            ));
         }
-        let selectors = params.all("match[]").map(query::promql::parse_selector).collect::<Result<_>>();
+        let selectors = params
+            .all("match[]")
+            .map(query::promql::parse_selector)
+            .collect::<Result<_>>();
         let limit = params.number("limit")?.filter(|l| *l > 0);
         Ok(Self {
             tenant: runtime::http::tenant_of(headers)?,
@@ -143,7 +164,8 @@ impl Selection {
                 };
                 let mut all = BTreeSet::new();
                 for predicate in predicates {
-                    let request = ScanRequest::new(self.tenant.clone(), self.range, predicate, budget.clone());
+                    let request =
+                        ScanRequest::new(self.tenant.clone(), self.range, predicate, budget.clone());
                     all.extend(ask(&*reader, &request)?);
                 }
                 let more = all.len() > self.limit;
@@ -164,7 +186,11 @@ fn list<T: serde::Serialize>((items, more): (Vec<T>, bool)) -> ApiResult {
 }
 
 async fn label_names(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
-    list(Selection::of(&headers, &params)?.ask(&api, |reader, request| reader.label_names(request)).await?)
+    list(
+        Selection::of(&headers, &params)?
+            .ask(&api, |reader, request| reader.label_names(request))
+            .await?,
+    )
 }
 
 async fn label_values(
@@ -184,6 +210,8 @@ async fn series(State(api): State<Api>, headers: HeaderMap, params: Params) -> A
     if selection.selectors.is_empty() {
         return Err(Error::bad_data("no match[] parameter provided").into());
     }
-    let (found, more): (Vec<Labels>, bool) = selection.ask(&api, |reader, request| reader.series(request)).await?;
+    let (found, more): (Vec<Labels>, bool) = selection
+        .ask(&api, |reader, request| reader.series(request))
+        .await?;
     list((found, more))
 }

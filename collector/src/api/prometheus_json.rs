@@ -31,7 +31,12 @@ impl IntoResponse for ApiError {
             _ => (runtime::http::status_of(&self.0), "internal"),
         };
         let body = serde_json::json!({ "status": "error", "errorType": kind, "error": self.0.message() });
-        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+        let mut response = (
+            status,
+            [(header::CONTENT_TYPE, "application/json")],
+            body.to_string(),
+        )
+            .into_response();
         if let Some(after) = runtime::http::retry_after(&self.0) {
             response.headers_mut().insert(header::RETRY_AFTER, after);
         }
@@ -122,7 +127,13 @@ fn write_series(out: &mut String, series: &SeriesData) {
 pub fn write_labels(out: &mut String, labels: &Labels) {
     out.push('{');
     for (i, (name, value)) in labels.iter().enumerate() {
-        let _ = write!(out, "{}{}:{}", if i == 0 { "" } else { "," }, quoted(name), quoted(value));
+        let _ = write!(
+            out,
+            "{}{}:{}",
+            if i == 0 { "" } else { "," },
+            quoted(name),
+            quoted(value)
+        );
     }
     out.push('}');
 }
@@ -137,7 +148,10 @@ pub fn write_point(out: &mut String, timestamp_ms: i64, value: f64) {
 }
 
 fn write_time(out: &mut String, timestamp_ms: i64) {
-    let (whole, part) = (timestamp_ms.unsigned_abs() / 1000, timestamp_ms.unsigned_abs() % 1000);
+    let (whole, part) = (
+        timestamp_ms.unsigned_abs() / 1000,
+        timestamp_ms.unsigned_abs() % 1000,
+    );
     let sign = if timestamp_ms < 0 { "-" } else { "" };
     let _ = write!(out, "{sign}{whole}");
     if part != 0 {
@@ -210,7 +224,10 @@ mod tests {
     #[test]
     fn an_answer_over_the_limit_is_an_error() {
         let result = QueryResult {
-            value: QueryValue::Scalar(model::Sample { timestamp_ms: 0, value: 1.0 }),
+            value: QueryValue::Scalar(model::Sample {
+                timestamp_ms: 0,
+                value: 1.0,
+            }),
             warnings: vec!["careful".into()],
             infos: vec![],
         };

@@ -14,11 +14,16 @@ use query::promql::{QueryValue, RangeParams};
 
 /// The routes.
 pub fn routes() -> axum::Router<Api> {
-    axum::Router::new().route("/render/panel.svg", get(svg)).route("/render/panel.png", get(png))
+    axum::Router::new()
+        .route("/render/panel.svg", get(svg))
+        .route("/render/panel.png", get(png))
 }
 
 async fn svg(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
-    let picture = draw(&api, &headers, &params, |spec| dashboard::render::svg(spec).map(String::into_bytes)).await?;
+    let picture = draw(&api, &headers, &params, |spec| {
+        dashboard::render::svg(spec).map(String::into_bytes)
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], picture).into_response())
 }
 
@@ -52,9 +57,14 @@ async fn draw(
     let picture = api.queries.run("render", None, move |budget| {
         let result = engine.range(&tenant, &expr, range, budget)?;
         let QueryValue::Matrix(series) = result.value else {
-            return Err(Error::bad_data("the query does not give series that can be drawn"));
+            return Err(Error::bad_data(
+                "the query does not give series that can be drawn",
+            ));
         };
-        spec.series = series.iter().map(|s| PanelSeries::new(name(s, legend.as_deref()), s)).collect();
+        spec.series = series
+            .iter()
+            .map(|s| PanelSeries::new(name(s, legend.as_deref()), s))
+            .collect();
         draw(&spec)
     });
     Ok(picture.await?)
@@ -66,14 +76,24 @@ fn panel_range(api: &Api, params: &Params) -> Result<RangeParams> {
         return range_params(params);
     }
     let time = super::params::time_ms;
-    let end_ms = params.parsed("end", time)?.unwrap_or_else(|| api.queries.clock().now_ms());
-    let start_ms = params.parsed("start", time)?.unwrap_or(end_ms.saturating_sub(DEFAULT_RANGE_MS));
-    let step = params.duration("step")?.map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+    let end_ms = params
+        .parsed("end", time)?
+        .unwrap_or_else(|| api.queries.clock().now_ms());
+    let start_ms = params
+        .parsed("start", time)?
+        .unwrap_or(end_ms.saturating_sub(DEFAULT_RANGE_MS));
+    let step = params
+        .duration("step")?
+        .map(|d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
     let step_ms = step.unwrap_or((end_ms - start_ms) / POINTS).max(1);
     if end_ms <= start_ms {
         return Err(Error::bad_data("parameter \"end\": must be after start"));
     }
-    Ok(RangeParams { start_ms, end_ms, step_ms })
+    Ok(RangeParams {
+        start_ms,
+        end_ms,
+        step_ms,
+    })
 }
 
 fn spec(params: &Params, range: RangeParams) -> Result<PanelSpec> {
@@ -111,7 +131,9 @@ fn unit(name: &str) -> Result<Unit> {
 
 /// A legend such as `{{pod}} on {{node}}`, or the series as it is written in PromQL.
 fn name(series: &SeriesData, legend: Option<&str>) -> String {
-    let Some(template) = legend else { return series.labels.to_string() };
+    let Some(template) = legend else {
+        return series.labels.to_string();
+    };
     fill(template, &series.labels)
 }
 
@@ -119,7 +141,9 @@ fn fill(template: &str, labels: &Labels) -> String {
     let mut out = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
-        let Some((label, tail)) = after.split_once("}}") else { break };
+        let Some((label, tail)) = after.split_once("}}") else {
+            break;
+        };
         out.push_str(before);
         out.push_str(labels.get(label.trim()).unwrap_or_default());
         rest = tail;
@@ -135,7 +159,11 @@ mod tests {
     #[test]
     fn legends_take_labels() {
         let labels = Labels::from_pairs([("pod", "p"), ("node", "n")]);
-        for (template, expected) in [("{{pod}} on {{ node }}", "p on n"), ("{{x}}", ""), ("a {{pod", "a {{pod")] {
+        for (template, expected) in [
+            ("{{pod}} on {{ node }}", "p on n"),
+            ("{{x}}", ""),
+            ("a {{pod", "a {{pod"),
+        ] {
             assert_eq!(fill(template, &labels), expected);
         }
     }

@@ -21,11 +21,17 @@ pub fn routes() -> axum::Router<Api> {
 
 async fn metrics(State(api): State<Api>) -> Response {
     let text = api.registry.gather_text();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+        .into_response()
 }
 
 async fn targets(State(api): State<Api>) -> ApiResult {
-    success(&json!({ "activeTargets": api.scrapes.targets(), "droppedTargets": api.scrapes.dropped_targets() }))
+    success(
+        &json!({ "activeTargets": api.scrapes.targets(), "droppedTargets": api.scrapes.dropped_targets() }),
+    )
 }
 
 async fn rules(State(api): State<Api>) -> ApiResult {
@@ -44,5 +50,7 @@ async fn build() -> ApiResult {
 }
 
 async fn loki_build() -> Response {
-    super::prometheus_json::json(json!({ "version": env!("CARGO_PKG_VERSION"), "application": "binnacle" }).to_string())
+    super::prometheus_json::json(
+        json!({ "version": env!("CARGO_PKG_VERSION"), "application": "binnacle" }).to_string(),
+    )
 }

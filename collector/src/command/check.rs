@@ -25,10 +25,17 @@ fn check(file: &Path) -> Result<Vec<String>, Vec<String>> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|e| vec![format!("{name}: cannot be read: {e}")])?;
     if is_rule_file(&text) {
-        return check_rules(file, &text).map(|line| vec![line]).map_err(|e| vec![e]);
+        return check_rules(file, &text)
+            .map(|line| vec![line])
+            .map_err(|e| vec![e]);
     }
-    let config = Config::read(file).and_then(|c| c.check().map(|()| c)).map_err(|e| vec![e.to_string()])?;
-    let files = config.alert().load_rules(Path::new(".")).map_err(|e| vec![e.to_string()])?;
+    let config = Config::read(file)
+        .and_then(|c| c.check().map(|()| c))
+        .map_err(|e| vec![e.to_string()])?;
+    let files = config
+        .alert()
+        .load_rules(Path::new("."))
+        .map_err(|e| vec![e.to_string()])?;
     Ok(vec![format!(
         "{name}: configuration is right: {} scrape configs, {} rule files, {} receivers",
         config.scrape_configs.len(),
@@ -44,7 +51,11 @@ fn is_rule_file(text: &str) -> bool {
 fn check_rules(file: &Path, text: &str) -> Result<String, String> {
     let rules = alert::rules::load(text, &file.display().to_string()).map_err(|e| e.to_string())?;
     let count: usize = rules.groups.iter().map(|g| g.rules.len()).sum();
-    Ok(format!("{}: rules are right: {} groups, {count} rules", file.display(), rules.groups.len()))
+    Ok(format!(
+        "{}: rules are right: {} groups, {count} rules",
+        file.display(),
+        rules.groups.len()
+    ))
 }
 
 #[cfg(test)]

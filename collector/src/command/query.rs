@@ -15,7 +15,8 @@ pub async fn run(args: &QueryArgs, now_ms: i64) -> Result<()> {
     match args.output {
         Output::Json => println!("{answer}"),
         Output::Table => {
-            let json: Value = serde_json::from_str(&answer).context("the answer is not JSON; is this a binnacle?")?;
+            let json: Value =
+                serde_json::from_str(&answer).context("the answer is not JSON; is this a binnacle?")?;
             print!("{}", table(&json, language));
         }
     }
@@ -30,8 +31,14 @@ fn guess(query: &str) -> Language {
         return Language::Trace;
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    let bare = text.match_indices('{').any(|(i, _)| !text[..i].trim_end().ends_with(is_name));
-    if bare && !text.contains("__name__") { Language::Logql } else { Language::Promql }
+    let bare = text
+        .match_indices('{')
+        .any(|(i, _)| !text[..i].trim_end().ends_with(is_name));
+    if bare && !text.contains("__name__") {
+        Language::Logql
+    } else {
+        Language::Promql
+    }
 }
 
 /// Path and parameters of the request.
@@ -44,7 +51,9 @@ fn request(args: &QueryArgs, language: Language, now_ms: i64) -> (String, Vec<(&
         Language::Promql => match args.since {
             None => ("/api/v1/query".to_owned(), vec![("query", query)]),
             Some(since) => {
-                let step = args.step.unwrap_or_else(|| (since / 60).max(Duration::from_secs(1)));
+                let step = args
+                    .step
+                    .unwrap_or_else(|| (since / 60).max(Duration::from_secs(1)));
                 let parameters = vec![
                     ("query", query),
                     ("start", seconds(start(since))),
@@ -76,15 +85,25 @@ async fn fetch(args: &QueryArgs, path: &str, parameters: &[(&str, String)]) -> R
     config.tls_config.ca_file = args.ca_file.clone();
     let client = runtime::client::Client::new(&config, Duration::from_secs(300))?;
     let url = format!("{}{path}", args.url.trim_end_matches('/'));
-    let response = client.get(&url)?.query(parameters).send().await.with_context(|| {
-        format!("no binnacle answers at {}; start one with `binnacle`, or say where it is with --url", args.url)
-    })?;
+    let response = client
+        .get(&url)?
+        .query(parameters)
+        .send()
+        .await
+        .with_context(|| {
+            format!(
+                "no binnacle answers at {}; start one with `binnacle`, or say where it is with --url",
+                args.url
+            )
+        })?;
     let (status, text) = (response.status(), response.text().await?);
     if status.is_success() {
         return Ok(text);
     }
     let json: Option<Value> = serde_json::from_str(&text).ok();
-    let message = json.as_ref().and_then(|j| j["error"].as_str().or(j["errors"][0]["msg"].as_str()));
+    let message = json
+        .as_ref()
+        .and_then(|j| j["error"].as_str().or(j["errors"][0]["msg"].as_str()));
     bail!("{}: {}", status, message.unwrap_or(text.trim()));
 }
 
@@ -100,7 +119,9 @@ fn table(answer: &Value, language: Language) -> String {
             let _ = writeln!(out, "{}", text(&data["result"][1]));
         }
         Some("vector") => {
-            let rows = result.iter().map(|r| (name_of(&r["metric"]), text(&r["value"][1])));
+            let rows = result
+                .iter()
+                .map(|r| (name_of(&r["metric"]), text(&r["value"][1])));
             columns(&mut out, rows.collect());
         }
         Some("matrix") => {
@@ -125,7 +146,11 @@ fn table(answer: &Value, language: Language) -> String {
 }
 
 fn columns(out: &mut String, rows: Vec<(String, String)>) {
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or_default();
     for (name, value) in rows {
         let _ = writeln!(out, "{name:<width$}  {value}");
     }
@@ -136,7 +161,9 @@ fn logs(out: &mut String, streams: &[Value]) {
     let mut lines: Vec<(i64, String, String)> = Vec::new();
     for stream in streams {
         let labels = &stream["stream"];
-        let source = ["container", "service_name", "job", "filename"].iter().find_map(|k| labels[k].as_str());
+        let source = ["container", "service_name", "job", "filename"]
+            .iter()
+            .find_map(|k| labels[k].as_str());
         for value in stream["values"].as_array().into_iter().flatten() {
             let ns = text(&value[0]).parse().unwrap_or_default();
             lines.push((ns, source.unwrap_or("-").to_owned(), text(&value[1])));
@@ -168,7 +195,11 @@ fn trace(trace: &Value) -> String {
         let service = text(&trace["processes"][text(&span["processID"])]["serviceName"]);
         let offset_us = span["startTime"].as_i64().unwrap_or(first) - first;
         let duration_us = span["duration"].as_i64().unwrap_or_default();
-        let failed = span["tags"].as_array().into_iter().flatten().any(|t| t["key"] == "error" && t["value"] == true);
+        let failed = span["tags"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|t| t["key"] == "error" && t["value"] == true);
         let _ = writeln!(
             out,
             "{:>10}  {:>10}  {}{service}: {}{}",
@@ -178,7 +209,10 @@ fn trace(trace: &Value) -> String {
             text(&span["operationName"]),
             if failed { "  ERROR" } else { "" }
         );
-        let children = spans.iter().filter(|s| parent(s).as_deref() == Some(id.as_str())).rev();
+        let children = spans
+            .iter()
+            .filter(|s| parent(s).as_deref() == Some(id.as_str()))
+            .rev();
         open.extend(children.map(|s| (depth + 1, *s)));
     }
     out
@@ -197,7 +231,11 @@ fn text(value: &Value) -> String {
 }
 
 fn name_of(metric: &Value) -> String {
-    let pairs = metric.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), text(v)));
+    let pairs = metric
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(k, v)| (k.clone(), text(v)));
     model::Labels::from_pairs(pairs).to_string()
 }
 
@@ -228,7 +266,10 @@ mod tests {
         let vector = serde_json::json!({ "data": { "resultType": "vector", "result": [
             { "metric": { "__name__": "up", "job": "a" }, "value": [1, "1"] },
             { "metric": { "__name__": "up" }, "value": [1, "0"] } ] }, "warnings": ["w"] });
-        assert_eq!(table(&vector, Language::Promql), "up{job=\"a\"}  1\nup           0\n# w\n");
+        assert_eq!(
+            table(&vector, Language::Promql),
+            "up{job=\"a\"}  1\nup           0\n# w\n"
+        );
         let empty = serde_json::json!({ "data": { "resultType": "vector", "result": [] } });
         assert_eq!(table(&empty, Language::Promql), "no data\n");
         let logs = serde_json::json!({ "data": { "resultType": "streams", "result": [
@@ -242,14 +283,21 @@ mod tests {
     #[test]
     fn a_trace_becomes_a_tree() {
         let span = |id: &str, parent: Option<&str>, start: i64| {
-            let references: Vec<_> = parent.iter().map(|p| serde_json::json!({ "spanID": p })).collect();
+            let references: Vec<_> = parent
+                .iter()
+                .map(|p| serde_json::json!({ "spanID": p }))
+                .collect();
             serde_json::json!({ "spanID": id, "references": references, "startTime": start, "duration": 1500,
                 "processID": "p1", "operationName": id, "tags": [] })
         };
         let trace_json = serde_json::json!({ "traceID": "t", "processes": { "p1": { "serviceName": "s" } },
             "spans": [span("a", None, 10), span("b", Some("a"), 20), span("lost", Some("gone"), 30)] });
         let shown = trace(&trace_json);
-        let names: Vec<_> = shown.lines().skip(1).map(|l| l.rsplit("ms").next().unwrap()).collect();
+        let names: Vec<_> = shown
+            .lines()
+            .skip(1)
+            .map(|l| l.rsplit("ms").next().unwrap())
+            .collect();
         assert_eq!(names, ["  s: a", "    s: b", "  s: lost"]);
     }
 }
