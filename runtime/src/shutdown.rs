@@ -32,3 +32,17 @@ pub fn on_signals() -> Result<CancellationToken> {
     });
     Ok(token)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::on_signals;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    #[tokio::test]
+    async fn the_first_signal_cancels() {
+        let token = on_signals().unwrap();
+        assert!(!token.is_cancelled());
+        kill_process(getpid(), Signal::TERM).unwrap();
+        token.cancelled().await;
+    }
+}

@@ -88,7 +88,7 @@ relabel_configs:
         built.dropped[0].discovered_labels.to_string(),
         r#"{__address__="drop", __metrics_path__="/metrics", __scheme__="http", __scrape_interval__="15s", __scrape_timeout__="10s", job="j"}"#
     );
-    let errors: Vec<_> = built.errors.iter().map(|e| e.message()).collect();
+    let errors: Vec<_> = built.errors.iter().map(Error::message).collect();
     assert_eq!(
         errors,
         [
@@ -111,8 +111,10 @@ fn too_many_targets() {
 #[test]
 fn offsets_are_spread_and_stable() {
     let targets = |n: usize| {
-        let mut group = TargetGroup::default();
-        group.targets = (0..n).map(|i| format!("host-{i}:9100")).collect();
+        let group = TargetGroup {
+            targets: (0..n).map(|i| format!("host-{i}:9100")).collect(),
+            ..TargetGroup::default()
+        };
         let config = ScrapeConfig::new("j");
         build(&config, Defaults::default(), &[group]).unwrap().targets
     };
