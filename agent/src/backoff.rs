@@ -61,7 +61,10 @@ mod tests {
             assert!(pause >= full / 2 && pause <= full, "{pause:?} of {full:?}");
             full = (full * 2).min(LONGEST);
         }
-        assert_eq!(backoff.next(Some(Duration::from_secs(60))), Duration::from_secs(60));
+        assert_eq!(
+            backoff.next(Some(Duration::from_secs(60))),
+            Duration::from_secs(60)
+        );
         backoff.reset();
         assert!(backoff.next(None) <= FIRST);
     }

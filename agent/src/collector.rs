@@ -48,18 +48,30 @@ pub struct Collected {
     pub streams: Vec<LogStream>,
 }
 
+/// What a collector is made of.
+pub struct Parts<'a> {
+    /// What to collect.
+    pub config: &'a Config,
+    /// The node's name.
+    pub node: &'a str,
+    /// The agent's id.
+    pub agent: &'a str,
+    /// Who containers are.
+    pub names: Arc<Names>,
+    /// What happens.
+    pub counters: Arc<Counters>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The file system of the data directory.
+    pub fs: Arc<dyn Fs>,
+    /// The agent's own directory.
+    pub dir: &'a Path,
+}
+
 impl Collector {
-    /// A collector. `dir` is the agent's own directory.
-    pub fn new(
-        config: &Config,
-        node_name: &str,
-        agent: &str,
-        names: Arc<Names>,
-        counters: Arc<Counters>,
-        clock: Arc<dyn Clock>,
-        fs: Arc<dyn Fs>,
-        dir: &Path,
-    ) -> Self {
+    /// A collector that has not looked at anything yet.
+    pub fn new(parts: Parts<'_>) -> Self {
+        let Parts { config, node, .. } = parts;
         let host = config.host();
         let kernel_log = (config.kernel_log && config.containers)
             .then(|| KernelLog::open(&host))
@@ -68,19 +80,19 @@ impl Collector {
         Self {
             containers: config
                 .containers
-                .then(|| Containers::new(host.clone(), node_name, names, counters.clone())),
-            node: config.node.then(|| Node::new(host.clone(), node_name)),
-            kernel_log_mark: Mark::open(fs, dir, &host, &mut reader),
+                .then(|| Containers::new(host.clone(), node, parts.names, parts.counters.clone())),
+            node: config.node.then(|| Node::new(host.clone(), node)),
+            kernel_log_mark: Mark::open(parts.fs, parts.dir, &host, &mut reader),
             kernel_log,
             labels: Labels::from_pairs([
                 ("job", "binnacle-agent"),
-                ("instance", node_name),
-                ("node", node_name),
-                ("agent", agent),
+                ("instance", node),
+                ("node", node),
+                ("agent", parts.agent),
             ]),
             host,
-            clock,
-            counters,
+            clock: parts.clock,
+            counters: parts.counters,
             gatherer: Gatherer::default(),
             reader,
             round: 0,
@@ -135,7 +147,8 @@ impl Collector {
             return None;
         }
         let containers = self.containers.as_mut()?;
-        self.gatherer.begin_extra(now_ns.div_euclid(model::time::NS_PER_MS));
+        self.gatherer
+            .begin_extra(now_ns.div_euclid(model::time::NS_PER_MS));
         containers.emit_ooms(&mut self.gatherer);
         Some(Collected {
             metrics: self.gatherer.finish_extra(),
@@ -234,7 +247,9 @@ impl Mark {
             .and_then(|bytes| self.fs.replace(&self.path, &bytes));
         match saved {
             Ok(()) => self.dirty = false,
-            Err(e) => tracing::warn!(error = %e, path = %self.path.display(), "cannot remember how far the kernel's log was read"),
+            Err(e) => {
+                tracing::warn!(error = %e, path = %self.path.display(), "cannot remember how far the kernel's log was read");
+            }
         }
     }
 }

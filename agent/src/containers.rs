@@ -50,6 +50,8 @@ struct Container {
     labels: Labels,
     shown_path: String,
     place: Place,
+    /// Whether a process told where it is.
+    placed: bool,
     /// The inode of its control group: tells containers apart that follow each other under one path.
     group: u64,
     pid: Option<u32>,
@@ -80,7 +82,10 @@ impl Containers {
     /// One line for the start banner.
     pub fn describe(&mut self) -> String {
         let Some(layout) = self.layout.clone() else {
-            return format!("no containers: no control groups under {}", self.host.sys("fs/cgroup").display());
+            return format!(
+                "no containers: no control groups under {}",
+                self.host.sys("fs/cgroup").display()
+            );
         };
         let runc = tree::runc_states(&self.host, &layout, &mut self.reader);
         let count = self.walker.walk(&self.host, &layout, &runc).len();
@@ -104,7 +109,10 @@ impl Containers {
             .set(i64::try_from(found.len()).unwrap_or(i64::MAX));
         self.devices.refresh(&self.host, &mut self.reader);
         self.network.begin();
-        if found.iter().any(|f| self.known.get(&f.path).is_none_or(|c| !c.identified)) {
+        if found
+            .iter()
+            .any(|f| self.known.get(&f.path).is_none_or(|c| !c.identified))
+        {
             self.names.refresh();
         }
         for container in &found {
@@ -139,7 +147,8 @@ impl Containers {
             start_time_s: c.start_time_s,
         };
         emit::emit(g, &c.labels, &self.stats, &now, &self.devices);
-        c.root.emit(g, &self.host, &mut self.reader, &self.devices, c.pid, &c.labels);
+        c.root
+            .emit(g, &self.host, &mut self.reader, &self.devices, c.pid, &c.labels);
         self.ooms
             .seen(&found.path, &c.labels, c.group, self.stats.oom_kills, g.now_ms());
         if let Some(pid) = c.pid {
@@ -157,23 +166,12 @@ impl Containers {
 
     /// Makes or brings up to date what is remembered of a container.
     fn remember(&mut self, layout: &Layout, found: &Found, group: u64, pid: Option<u32>) {
-        let same = self
-            .known
-            .get(&found.path)
-            .is_some_and(|c| c.group == group && c.pid.is_some() == pid.is_some() && c.identified);
-        if same {
-            if let Some(c) = self.known.get_mut(&found.path) {
-                c.pid = pid;
-            }
+        let mut previous = self.known.remove(&found.path).filter(|c| c.group == group);
+        if let Some(mut c) = previous.take_if(|c| c.identified && (c.placed || pid.is_none())) {
+            c.pid = pid;
+            self.known.insert(found.path.clone(), c);
             return;
         }
-        let told = pid
-            .and_then(|pid| self.reader.read(&self.host.proc(&format!("{pid}/cgroup"))))
-            .unwrap_or_default();
-        let shown_path = match layout {
-            Layout::V1(_) => tree::shown_path(told, &found.path).to_owned(),
-            Layout::V2(_) => found.path.clone(),
-        };
         let is_pause = found.pod_uid.is_some() && self.is_pause(pid);
         let (mut identity, mut identified) =
             self.names
@@ -182,21 +180,46 @@ impl Containers {
             "POD".clone_into(&mut identity.container);
             identified |= !identity.pod.is_empty();
         }
-        let previous = self.known.remove(&found.path).filter(|c| c.group == group);
-        let (start_time_s, root) = previous.map_or_else(Default::default, |c| (c.start_time_s, c.root));
-        let container = Container {
-            labels: identity.metric_labels(&shown_path, &self.node),
-            place: tree::place(&self.host, layout, &mut self.reader, &found.path, pid),
-            identity,
-            identified,
-            shown_path,
-            group,
-            pid,
-            start_time_s,
-            root,
-            last_round: 0,
+        let container = match previous {
+            // Where it is was told by a process that may be gone by now.
+            Some(c) if c.placed => Container {
+                labels: identity.metric_labels(&c.shown_path, &self.node),
+                identity,
+                identified,
+                pid,
+                ..c
+            },
+            previous => {
+                let (place, shown_path) = self.place(layout, found, pid);
+                Container {
+                    labels: identity.metric_labels(&shown_path, &self.node),
+                    identity,
+                    identified,
+                    place,
+                    shown_path,
+                    placed: pid.is_some(),
+                    group,
+                    pid,
+                    start_time_s: previous.as_ref().and_then(|c| c.start_time_s),
+                    root: previous.map(|c| c.root).unwrap_or_default(),
+                    last_round: 0,
+                }
+            }
         };
         self.known.insert(found.path.clone(), container);
+    }
+
+    /// Where a container's files are, and the path to show.
+    fn place(&mut self, layout: &Layout, found: &Found, pid: Option<u32>) -> (Place, String) {
+        let place = tree::place(&self.host, layout, &mut self.reader, &found.path, pid);
+        let told = pid
+            .and_then(|pid| self.reader.read(&self.host.proc(&format!("{pid}/cgroup"))))
+            .unwrap_or_default();
+        let shown_path = match layout {
+            Layout::V1(_) => tree::shown_path(told, &found.path).to_owned(),
+            Layout::V2(_) => found.path.clone(),
+        };
+        (place, shown_path)
     }
 
     /// The process that holds a pod's namespaces is called `pause` by every runtime.
@@ -240,9 +263,9 @@ impl Containers {
         let mut path = kill.group.as_str();
         loop {
             if let Some(named) = path::named(path) {
-                let (identity, _) = self
-                    .names
-                    .identify(named.id, named.runtime, named.pod_uid.as_deref(), false);
+                let (identity, _) =
+                    self.names
+                        .identify(named.id, named.runtime, named.pod_uid.as_deref(), false);
                 return Some((path.to_owned(), identity));
             }
             match path.rsplit_once('/') {
@@ -293,7 +316,13 @@ fn start_time(host: &Host, reader: &mut Reader, pid: Option<u32>, dir: &std::pat
         let boot_s = crate::node::boot_time_s(host, reader)?;
         let stat = reader.read(&host.proc(&format!("{pid}/stat")))?;
         // The name in parentheses may hold anything; the 22nd field is the 20th after it.
-        let ticks: u64 = stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
+        let ticks: u64 = stat
+            .rsplit_once(')')?
+            .1
+            .split_ascii_whitespace()
+            .nth(19)?
+            .parse()
+            .ok()?;
         Some(boot_s as f64 + ticks as f64 / 100.0)
     });
     from_process.or_else(|| Some(std::fs::metadata(dir).ok()?.mtime() as f64))

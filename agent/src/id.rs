@@ -102,7 +102,9 @@ mod tests {
         let again = open();
         assert_eq!((again.id(), again.new_epoch().unwrap()), (id, 3));
         std::fs::write(dir.path().join("id"), "{").unwrap();
-        let e = AgentId::open(Arc::new(storage::RealFs), dir.path()).err().unwrap();
+        let e = AgentId::open(Arc::new(storage::RealFs), dir.path())
+            .err()
+            .unwrap();
         assert!(e.message().contains("remove the file"), "{e}");
     }
 }

@@ -16,6 +16,7 @@ pub mod id;
 pub mod identity;
 pub mod names;
 pub mod node;
+pub mod program;
 pub mod series;
 pub mod spool;
 mod start;

@@ -206,7 +206,10 @@ mod tests {
         let first = g.finish();
         assert_eq!(
             shown(&first),
-            [r#"a{node="n"} 1 @1000"#, r#"b_total{device="x", node="n"} 2 @1000"#]
+            [
+                r#"a{node="n"} 1 @1000"#,
+                r#"b_total{device="x", node="n"} 2 @1000"#
+            ]
         );
         assert_eq!(first.metadata.len(), 2);
         g.begin_extra(1500);

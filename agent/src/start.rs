@@ -1,6 +1,6 @@
 //! Starting the agent, and stopping it.
 
-use crate::collector::{Collected, Collector};
+use crate::collector::{Collected, Collector, Parts};
 use crate::config::Config;
 use crate::counters::{self, Counters};
 use crate::files::{self, Outgoing, Tailer};
@@ -73,16 +73,16 @@ impl Agent {
         let mut description = Vec::new();
         let mut tasks = Vec::new();
 
-        let mut collector = Collector::new(
-            &config,
-            &node,
-            &id.id(),
-            names.clone(),
-            counters.clone(),
-            env.clock.clone(),
-            env.fs.clone(),
-            &dir,
-        );
+        let mut collector = Collector::new(Parts {
+            config: &config,
+            node: &node,
+            agent: &id.id(),
+            names: names.clone(),
+            counters: counters.clone(),
+            clock: env.clock.clone(),
+            fs: env.fs.clone(),
+            dir: &dir,
+        });
         description.extend(collector.describe());
         tasks.push(tokio::spawn(metrics_task(
             collector,
@@ -94,8 +94,9 @@ impl Agent {
         )));
 
         if config.logs.enabled && !config.logs.files.is_empty() {
+            let pace = config.logs.poll_interval;
             let options = files::Options {
-                config: config.logs.clone(),
+                config: config.logs,
                 host,
                 node,
                 tenant,
@@ -105,7 +106,6 @@ impl Agent {
             };
             let tailer = Tailer::open(options, env.fs.clone(), &dir, || id.new_epoch())?;
             description.push(tailer.describe());
-            let pace = config.logs.poll_interval;
             tasks.push(tokio::spawn(files_task(
                 tailer,
                 pace,
@@ -138,7 +138,9 @@ impl AgentHandle {
         self.stop.cancel();
         for task in self.tasks {
             if tokio::time::timeout(SHUTDOWN_TIMEOUT, task).await.is_err() {
-                tracing::warn!("the agent did not end in time; what is not acknowledged is read again next time");
+                tracing::warn!(
+                    "the agent did not end in time; what is not acknowledged is read again next time"
+                );
             }
         }
     }

@@ -86,13 +86,15 @@ impl RootFs {
 }
 
 /// The device under a process's root directory, and the overlay's writable directory.
-fn root_mount(host: &Host, reader: &mut Reader, devices: &Devices, pid: u32) -> Option<(String, Option<String>)> {
+fn root_mount(
+    host: &Host,
+    reader: &mut Reader,
+    devices: &Devices,
+    pid: u32,
+) -> Option<(String, Option<String>)> {
     let text = reader.read(&host.proc(&format!("{pid}/mountinfo")))?;
     // `id parent major:minor root mountpoint options… - type source superoptions`; the last mount on `/` counts.
-    let line = text
-        .lines()
-        .filter(|line| line.split(' ').nth(4) == Some("/"))
-        .last()?;
+    let line = text.lines().rfind(|line| line.split(' ').nth(4) == Some("/"))?;
     let (before, after) = line.split_once(" - ")?;
     let mut after = after.split(' ');
     let (kind, source, options) = (after.next()?, after.next()?, after.next().unwrap_or_default());

@@ -115,7 +115,10 @@ mod tests {
         let global = "4,1,2,-;oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,\
             global_oom,task_memcg=/docker/x,task=java,pid=7,uid=0";
         let kill = parse(global).unwrap();
-        assert_eq!((kill.limited_group.as_str(), kill.group.as_str()), ("", "/docker/x"));
+        assert_eq!(
+            (kill.limited_group.as_str(), kill.group.as_str()),
+            ("", "/docker/x")
+        );
         for other in [
             "",
             "6,1,2,-;Memory cgroup out of memory: Killed process 5270 (busybox) total-vm:1kB",

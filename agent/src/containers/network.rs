@@ -53,8 +53,18 @@ impl Network {
         self.pods.clear();
     }
     /// Remembers a process through which a pod's network can be seen; the sandbox's is preferred.
-    pub(super) fn note_pod(&mut self, uid: &str, pid: u32, is_sandbox: bool, labels: impl FnOnce() -> Labels) {
-        if self.pods.get(uid).is_some_and(|pod| pod.is_sandbox || !is_sandbox) {
+    pub(super) fn note_pod(
+        &mut self,
+        uid: &str,
+        pid: u32,
+        is_sandbox: bool,
+        labels: impl FnOnce() -> Labels,
+    ) {
+        if self
+            .pods
+            .get(uid)
+            .is_some_and(|pod| pod.is_sandbox || !is_sandbox)
+        {
             return;
         }
         let pod = Pod {

@@ -88,7 +88,10 @@ impl OomCounts {
     /// The kernel's log tells of a kill in a container that was found by its path; `labels` are those to show
     /// when the container was never seen alive.
     pub fn killed(&mut self, path: &str, labels: impl FnOnce() -> Labels, now_ms: i64) -> Labels {
-        let count = self.counts.entry(path.to_owned()).or_insert_with(|| Count::new(labels(), 0, (0, 0), now_ms));
+        let count = self
+            .counts
+            .entry(path.to_owned())
+            .or_insert_with(|| Count::new(labels(), 0, (0, 0), now_ms));
         count.from_log += 1;
         count.last_seen_ms = now_ms;
         count.labels.clone()
@@ -166,7 +169,11 @@ mod tests {
         let mut c = OomCounts::default();
         c.seen("/a", &labels("a"), 1, Some(3), 0);
         c.round_done();
-        assert_eq!(totals(&mut c, 0), [(3, false)], "from before our time: as it stands");
+        assert_eq!(
+            totals(&mut c, 0),
+            [(3, false)],
+            "from before our time: as it stands"
+        );
         c.killed("/a", || labels("a"), 1);
         assert_eq!(totals(&mut c, 1), [(4, false)]);
         c.seen("/a", &labels("a"), 1, Some(4), 2);

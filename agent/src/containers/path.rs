@@ -123,7 +123,13 @@ pub fn parent(path: &str) -> &str {
 /// Whether the last segment is a unit of systemd, which alone is no container.
 pub fn is_unit(path: &str) -> bool {
     const KINDS: [&str; 7] = [
-        ".service", ".scope", ".slice", ".mount", ".socket", ".swap", ".automount",
+        ".service",
+        ".scope",
+        ".slice",
+        ".mount",
+        ".socket",
+        ".swap",
+        ".automount",
     ];
     let last = path.rsplit('/').next().unwrap_or_default();
     KINDS.iter().any(|kind| last.ends_with(kind))
@@ -144,13 +150,14 @@ mod tests {
                 .replace("<uid>", UID)
                 .replace("<_uid>", &UID.replace('-', "_"));
             let found = named(&path);
-            let found = found
-                .as_ref()
-                .map(|n| (n.id, n.runtime, n.pod_uid.as_deref()));
+            let found = found.as_ref().map(|n| (n.id, n.runtime, n.pod_uid.as_deref()));
             assert_eq!(found, expected, "{path}");
         };
         check("/docker/<id>", Some((ID, Runtime::Docker, None)));
-        check("/system.slice/docker-<id>.scope", Some((ID, Runtime::Docker, None)));
+        check(
+            "/system.slice/docker-<id>.scope",
+            Some((ID, Runtime::Docker, None)),
+        );
         check(
             "/kubepods/burstable/pod<uid>/<id>",
             Some((ID, Runtime::Containerd, Some(UID))),
@@ -163,16 +170,25 @@ mod tests {
             "/kubepods.slice/kubepods-pod<_uid>.slice/crio-<id>.scope",
             Some((ID, Runtime::Crio, Some(UID))),
         );
-        check("/kubepods.slice/kubepods-pod<_uid>.slice/crio-conmon-<id>.scope", None);
+        check(
+            "/kubepods.slice/kubepods-pod<_uid>.slice/crio-conmon-<id>.scope",
+            None,
+        );
         check(
             "/system.slice/containerd.service/kubepods-burstable-pod<_uid>.slice:cri-containerd:<id>",
             Some((ID, Runtime::Containerd, Some(UID))),
         );
         check("/default/<id>", Some((ID, Runtime::Containerd, None)));
-        check("/machine.slice/libpod-<id>.scope", Some((ID, Runtime::Podman, None)));
+        check(
+            "/machine.slice/libpod-<id>.scope",
+            Some((ID, Runtime::Podman, None)),
+        );
         check("/libpod_parent/libpod-<id>", Some((ID, Runtime::Podman, None)));
         check("/machine.slice/libpod-conmon-<id>.scope", None);
-        check("/system.slice/runc-web.scope", Some(("web", Runtime::Other, None)));
+        check(
+            "/system.slice/runc-web.scope",
+            Some(("web", Runtime::Other, None)),
+        );
         check("/system.slice/sshd.service", None);
         check("/user.slice/user-1000.slice/session-1.scope", None);
         check("/web", None);

@@ -28,7 +28,11 @@ fn table(metrics: &model::Metrics) -> String {
             } else {
                 sample.value.to_string()
             };
-            format!("{} {value} @{}", shortened(&s.labels.to_string()), sample.timestamp_ms)
+            format!(
+                "{} {value} @{}",
+                shortened(&s.labels.to_string()),
+                sample.timestamp_ms
+            )
         })
         .collect();
     lines.sort();
@@ -80,7 +84,11 @@ fn nothing_to_see_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let mut containers = at(Host::at(dir.path()));
     assert!(containers.describe().starts_with("no containers: "));
-    assert!(round(&mut containers, &mut Gatherer::default(), 1).series.is_empty());
+    assert!(
+        round(&mut containers, &mut Gatherer::default(), 1)
+            .series
+            .is_empty()
+    );
 }
 
 /// A tree that changes while it is looked at.
@@ -107,7 +115,10 @@ impl Live {
         self.write(&format!("sys/fs/cgroup/{name}/memory.current"), "1000\n");
         self.oom_kills(name, oom_kills);
         self.write(&format!("proc/{pid}/status"), &format!("NSpid:\t{pid}\t1\n"));
-        self.write(&format!("proc/{pid}/stat"), &format!("{pid} (a) b) S{} 500 0", " 0".repeat(18)));
+        self.write(
+            &format!("proc/{pid}/stat"),
+            &format!("{pid} (a) b) S{} 500 0", " 0".repeat(18)),
+        );
     }
     fn oom_kills(&self, name: &str, count: u64) {
         let text = format!("oom 9\noom_kill {count}\n");
@@ -150,9 +161,18 @@ fn containers_come_and_go() {
     let mut containers = at(Host::at(live.dir.path()));
     let mut g = Gatherer::default();
     let first = round(&mut containers, &mut g, 1);
-    assert_eq!(of_family(&first, "container_memory_usage_bytes"), ["a 1000 @1800000015000"]);
-    assert_eq!(of_family(&first, "container_start_time_seconds"), ["a 1005 @1800000015000"]);
-    assert_eq!(of_family(&first, "container_oom_events_total"), ["a 0 @1800000015000"]);
+    assert_eq!(
+        of_family(&first, "container_memory_usage_bytes"),
+        ["a 1000 @1800000015000"]
+    );
+    assert_eq!(
+        of_family(&first, "container_start_time_seconds"),
+        ["a 1005 @1800000015000"]
+    );
+    assert_eq!(
+        of_family(&first, "container_oom_events_total"),
+        ["a 0 @1800000015000"]
+    );
     live.stop("a");
     live.start("b", 11, 0);
     let second = round(&mut containers, &mut g, 2);
@@ -183,7 +203,11 @@ fn an_oom_kill_is_seen_however_short_the_container_lived() {
     );
     let entry = &streams[0].entries[0];
     assert_eq!(entry.timestamp_ns, 7_000_000_000);
-    assert!(entry.line.contains("killed process 77 (eater) of container a"), "{}", entry.line);
+    assert!(
+        entry.line.contains("killed process 77 (eater) of container a"),
+        "{}",
+        entry.line
+    );
     g.begin_extra(1_800_000_016_000);
     containers.emit_ooms(&mut g);
     assert_eq!(
@@ -191,9 +215,15 @@ fn an_oom_kill_is_seen_however_short_the_container_lived() {
         ["a 1 @1800000016000"]
     );
     // One that was never seen.
-    assert_eq!(containers.killed(&[kill("/b", "/b")], 0, 1_800_000_017_000).len(), 1);
+    assert_eq!(
+        containers.killed(&[kill("/b", "/b")], 0, 1_800_000_017_000).len(),
+        1
+    );
     // Units of systemd, and processes that no group's limit hit, are nobody's containers.
-    let others = [kill("/system.slice/x.service", "/system.slice/x.service"), kill("/c", "")];
+    let others = [
+        kill("/system.slice/x.service", "/system.slice/x.service"),
+        kill("/c", ""),
+    ];
     assert_eq!(containers.killed(&others, 0, 1_800_000_017_000), []);
     let next = round(&mut containers, &mut g, 2);
     assert_eq!(

@@ -54,7 +54,10 @@ impl Layout {
     pub fn walked(&self) -> Option<&Path> {
         match self {
             Self::V2(root) => Some(root),
-            Self::V1(controllers) => WALKED.iter().find_map(|c| controllers.get(*c)).map(PathBuf::as_path),
+            Self::V1(controllers) => WALKED
+                .iter()
+                .find_map(|c| controllers.get(*c))
+                .map(PathBuf::as_path),
         }
     }
 }
@@ -240,7 +243,11 @@ pub fn place(host: &Host, layout: &Layout, reader: &mut Reader, group: &str, pid
         Layout::V1(controllers) => controllers,
     };
     let told = pid
-        .and_then(|pid| reader.read(&host.proc(&format!("{pid}/cgroup"))).map(str::to_owned))
+        .and_then(|pid| {
+            reader
+                .read(&host.proc(&format!("{pid}/cgroup")))
+                .map(str::to_owned)
+        })
         .unwrap_or_default();
     let dir = |controller: &str| {
         let root = controllers.get(controller)?;
@@ -298,7 +305,9 @@ pub fn runc_states(host: &Host, layout: &Layout, reader: &mut Reader) -> HashMap
             continue;
         };
         for path in state.cgroup_paths.values() {
-            let Some(rest) = path.strip_prefix(mount) else { continue };
+            let Some(rest) = path.strip_prefix(mount) else {
+                continue;
+            };
             let rest = rest.trim_start_matches('/');
             let group = match rest.strip_prefix(&below) {
                 Some(group) if !below.is_empty() && group.starts_with('/') => group.to_owned(),

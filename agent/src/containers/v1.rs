@@ -101,13 +101,24 @@ fn memory(dir: &Path, reader: &mut Reader, stats: &mut Stats) {
 fn blkio(dir: &Path, reader: &mut Reader, stats: &mut Stats) {
     for (names, is_bytes) in [
         (
-            ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"],
+            [
+                "blkio.throttle.io_service_bytes_recursive",
+                "blkio.throttle.io_service_bytes",
+            ],
             true,
         ),
-        (["blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced"], false),
+        (
+            [
+                "blkio.throttle.io_serviced_recursive",
+                "blkio.throttle.io_serviced",
+            ],
+            false,
+        ),
     ] {
         let recursive = reader.read_in(dir, names[0]).is_some();
-        let text = reader.read_in(dir, names[usize::from(!recursive)]).unwrap_or_default();
+        let text = reader
+            .read_in(dir, names[usize::from(!recursive)])
+            .unwrap_or_default();
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             let (Some(device), Some(operation), Some(value)) = (

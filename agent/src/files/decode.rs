@@ -228,7 +228,11 @@ mod tests {
         let check = |bytes: &str, format: Format, lines: &[&str], consumed: usize, at_end: &[&str]| {
             let how = How { format, ..HOW };
             let decoded = decode(bytes.as_bytes(), how, false);
-            assert_eq!((texts(&decoded).as_slice(), decoded.consumed), (lines, consumed), "{bytes:?}");
+            assert_eq!(
+                (texts(&decoded).as_slice(), decoded.consumed),
+                (lines, consumed),
+                "{bytes:?}"
+            );
             assert_eq!(texts(&decode_all(bytes.as_bytes(), how)), at_end, "{bytes:?}");
         };
         check("a\nb\nc", Format::Plain, &["a", "b"], 4, &["a", "b", "c"]);
@@ -258,17 +262,29 @@ mod tests {
         let long = "x".repeat(max_raw_line_bytes(&HOW) + 1);
         let first = decode(long.as_bytes(), HOW, true);
         assert_eq!((first.lines.len(), first.lines[0].text.len()), (1, 1000));
-        assert_eq!((first.consumed, first.skipping, first.cut_lines), (long.len(), true, 1));
-        let how = How { skipping: true, ..HOW };
+        assert_eq!(
+            (first.consumed, first.skipping, first.cut_lines),
+            (long.len(), true, 1)
+        );
+        let how = How {
+            skipping: true,
+            ..HOW
+        };
         let second = decode(b"yyy\nnext\n", how, false);
-        assert_eq!((texts(&second), second.skipping, second.cut_bytes), (vec!["next"], false, 3));
+        assert_eq!(
+            (texts(&second), second.skipping, second.cut_bytes),
+            (vec!["next"], false, 3)
+        );
         let short = decode_all(&[b'x'; 1500], HOW);
         assert_eq!((short.lines[0].text.len(), short.cut_bytes), (1000, 500));
     }
 
     #[test]
     fn plain_lines_may_begin_with_their_time() {
-        assert_eq!(leading_time("1970-01-01T00:00:01Z host x: y"), Some(1_000_000_000));
+        assert_eq!(
+            leading_time("1970-01-01T00:00:01Z host x: y"),
+            Some(1_000_000_000)
+        );
         assert_eq!(leading_time("2026-01-01 is a date"), None);
         assert_eq!(leading_time(""), None);
     }

@@ -26,9 +26,16 @@ impl Pattern {
     /// Checks a configured pattern.
     pub(super) fn new(host: &crate::host::Host, config: &crate::config::FilePattern) -> Result<Self> {
         let root = glob::Pattern::escape(&host.path("/").to_string_lossy());
-        let text = format!("{}/{}", root.trim_end_matches('/'), config.glob.trim_start_matches('/'));
+        let text = format!(
+            "{}/{}",
+            root.trim_end_matches('/'),
+            config.glob.trim_start_matches('/')
+        );
         let glob = glob::Pattern::new(&text).map_err(|e| {
-            model::Error::bad_data(format!("agent.logs.files: {:?} is not a pattern: {}", config.glob, e.msg))
+            model::Error::bad_data(format!(
+                "agent.logs.files: {:?} is not a pattern: {}",
+                config.glob, e.msg
+            ))
         })?;
         Ok(Self {
             glob,
@@ -114,7 +121,11 @@ pub(super) fn find(id: FileId, path: &Path, print: &Fingerprint) -> Option<(File
 
 /// A copy that was made of a file before it was truncated: a new file beside it, with a name that begins with its
 /// name, which holds what a fingerprint says. `taken` are files that are known otherwise.
-pub(super) fn find_copy(path: &Path, print: &Fingerprint, taken: impl Fn(FileId) -> bool) -> Option<(File, PathBuf)> {
+pub(super) fn find_copy(
+    path: &Path,
+    print: &Fingerprint,
+    taken: impl Fn(FileId) -> bool,
+) -> Option<(File, PathBuf)> {
     if print.offset == 0 {
         return None;
     }

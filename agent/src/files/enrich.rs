@@ -84,7 +84,9 @@ fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
         }
         let rest = text[at + key.len()..].trim_start_matches('"');
         let rest = rest.strip_prefix(['=', ':'])?.trim_start_matches([' ', '"']);
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+            .unwrap_or(rest.len());
         Some(&rest[..end])
     })
 }

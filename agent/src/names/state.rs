@@ -87,9 +87,12 @@ pub(super) fn oci(host: &Host, reader: &mut Reader, id: &str, who: &mut Identity
     if let Some(name) = annotations.get("nerdctl/name") {
         name.clone_into(&mut who.container);
     }
-    who.is_sandbox = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]
-        .iter()
-        .any(|key| annotations.get(*key).map(String::as_str) == Some("sandbox"));
+    who.is_sandbox = [
+        "io.kubernetes.cri.container-type",
+        "io.kubernetes.cri-o.ContainerType",
+    ]
+    .iter()
+    .any(|key| annotations.get(*key).map(String::as_str) == Some("sandbox"));
     true
 }
 

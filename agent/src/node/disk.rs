@@ -66,14 +66,14 @@ pub(super) fn collect(host: &Host, reader: &mut Reader, g: &mut Gatherer, labels
     }
 }
 
-/// node_exporter's default: `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`, which leaves out RAM disks,
+/// node_exporter's default: `^(ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$`, which leaves out RAM disks,
 /// loop devices and partitions.
 fn is_ignored(name: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     if stem.len() == name.len() {
         return false;
     }
-    if matches!(stem, "ram" | "zram" | "loop" | "fd") {
+    if matches!(stem, "ram" | "loop" | "fd") {
         return true;
     }
     let disk = ["xvd", "hd", "sd", "vd"]
@@ -103,6 +103,7 @@ mod tests {
             ("nvme0n1p1", true),
             ("loop7", true),
             ("ram0", true),
+            ("zram0", false),
             ("dm-0", false),
             ("md127", false),
             ("mmcblk0", false),

@@ -154,7 +154,10 @@ pub(super) fn uname(host: &Host, reader: &mut Reader) -> [(&'static str, String)
         ("release", of("osrelease")),
         ("version", of("version")),
         // The kernel does not write its architecture there; it is the one that we run on.
-        ("machine", rustix::system::uname().machine().to_string_lossy().into_owned()),
+        (
+            "machine",
+            rustix::system::uname().machine().to_string_lossy().into_owned(),
+        ),
         ("nodename", of("hostname")),
         ("domainname", of("domainname")),
     ]

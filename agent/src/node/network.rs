@@ -59,7 +59,11 @@ pub(super) fn collect(host: &Host, reader: &mut Reader, g: &mut Gatherer, labels
             g.emit(family, labels, &[("device", name)], count as f64);
         }
     }
-    for entry in std::fs::read_dir(host.sys("class/net")).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(host.sys("class/net"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let name = entry.file_name();
         let Some(state) = reader.read(&entry.path().join("operstate")) else {
             continue;

@@ -188,13 +188,20 @@ impl Queue {
         let mut replay = |span: Span, record: Record<'_>| {
             let added = added_of(&record).map_err(|e| e.within(dir.display()))?;
             budget.take(u64::from(added.len));
-            waiting.add(span, added);
+            waiting.add(span, &added);
             Ok(())
         };
-        let (log, _) = Log::open(fs.clone(), dir, log_options, metrics, stored.position, &mut replay)?;
+        let (log, _) = Log::open(
+            fs.clone(),
+            dir,
+            log_options,
+            metrics,
+            stored.position,
+            &mut replay,
+        )?;
         let to_committer = waiting.clone();
         let log = GroupCommit::start(log, options.name, options.commit, move |span, added| {
-            to_committer.add(span, added);
+            to_committer.add(span, &added);
         })?;
         Ok(Self {
             name: options.name,
@@ -233,7 +240,10 @@ impl Queue {
             Some(_) => Some(self.one_origin.lock().await),
             None => None,
         };
-        if origin.as_ref().is_some_and(|o| self.waiting.state().sequences.is_retry(o)) {
+        if origin
+            .as_ref()
+            .is_some_and(|o| self.waiting.state().sequences.is_retry(o))
+        {
             return Ok(WriteOutcome {
                 duplicates: items,
                 ..WriteOutcome::default()
@@ -400,7 +410,7 @@ impl Waiting {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    fn add(&self, span: Span, added: Added) {
+    fn add(&self, span: Span, added: &Added) {
         let entry = Entry {
             span,
             signal: added.signal,

@@ -69,9 +69,7 @@ impl Sender {
             let pause = match self.send(&front).await {
                 Ok(()) => {
                     backoff.reset();
-                    self.counters
-                        .counter(&counters::SENT, &[self.queue.name()])
-                        .inc();
+                    self.counters.counter(&counters::SENT, &[self.queue.name()]).inc();
                     self.remove(front).await;
                     None
                 }

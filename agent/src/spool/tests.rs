@@ -5,7 +5,8 @@ use super::sender::{Addresses, Sender};
 use super::*;
 use crate::counters::Counters;
 use model::{
-    Labels, LogEntry, LogStream, NoMeter, Origin, ResourceSpans, Sample, Series, Span, SpanId, Tenant, TraceId,
+    Labels, LogEntry, LogStream, NoMeter, Origin, ResourceSpans, Sample, Series, Span, SpanId, Tenant,
+    TraceId,
 };
 use proptest::prelude::*;
 use std::sync::Mutex;
@@ -54,7 +55,9 @@ fn line(text: &str, sequence: Option<u64>) -> Batch<Logs> {
             stream: "files".into(),
             sequence,
         }),
-        payload: Logs { streams: vec![stream] },
+        payload: Logs {
+            streams: vec![stream],
+        },
     }
 }
 
@@ -69,7 +72,10 @@ fn sample(value: f64, padding: usize) -> Batch<Metrics> {
         .collect();
     let series = Series {
         labels: Labels::from_pairs([("__name__", "m"), ("noise", noise.as_str())]),
-        samples: vec![Sample { timestamp_ms: 1, value }],
+        samples: vec![Sample {
+            timestamp_ms: 1,
+            value,
+        }],
         ..Series::default()
     };
     Batch::new(
@@ -107,7 +113,10 @@ fn batches_come_out_in_order_and_only_once_acknowledged() {
     let second = queue.front().unwrap();
     assert_eq!(line_of(&second), "two");
     assert!(second.origin.sequence > first.origin.sequence);
-    assert_eq!((second.origin.stream.as_str(), second.origin.epoch), ("logs", first.origin.epoch));
+    assert_eq!(
+        (second.origin.stream.as_str(), second.origin.epoch),
+        ("logs", first.origin.epoch)
+    );
     spool.close().unwrap();
     drop(spool);
     let spool = open(&fs, 1 << 20);
@@ -278,21 +287,36 @@ struct Into(Arc<Taken>);
 
 impl Write<Metrics> for Into {
     fn write(&self, batch: Batch<Metrics>) -> BoxFuture<'_, Result<WriteOutcome>> {
-        let items = batch.payload.series.iter().map(|s| s.samples[0].value.to_string()).collect();
+        let items = batch
+            .payload
+            .series
+            .iter()
+            .map(|s| s.samples[0].value.to_string())
+            .collect();
         let outcome = self.0.take(batch.origin.as_ref(), items);
         Box::pin(async { Ok(outcome) })
     }
 }
 impl Write<Logs> for Into {
     fn write(&self, batch: Batch<Logs>) -> BoxFuture<'_, Result<WriteOutcome>> {
-        let items = batch.payload.streams.iter().map(|s| s.entries[0].line.clone()).collect();
+        let items = batch
+            .payload
+            .streams
+            .iter()
+            .map(|s| s.entries[0].line.clone())
+            .collect();
         let outcome = self.0.take(batch.origin.as_ref(), items);
         Box::pin(async { Ok(outcome) })
     }
 }
 impl Write<Spans> for Into {
     fn write(&self, batch: Batch<Spans>) -> BoxFuture<'_, Result<WriteOutcome>> {
-        let items = batch.payload.groups.iter().map(|g| g.spans[0].name.clone()).collect();
+        let items = batch
+            .payload
+            .groups
+            .iter()
+            .map(|g| g.spans[0].name.clone())
+            .collect();
         let outcome = self.0.take(batch.origin.as_ref(), items);
         Box::pin(async { Ok(outcome) })
     }
@@ -311,7 +335,7 @@ async fn collector(taken: Arc<Taken>, requests: Arc<AtomicU64>) -> String {
         let number = requests.fetch_add(1, Ordering::SeqCst);
         async move {
             let answer = next.run(request).await;
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 return axum::response::IntoResponse::into_response(axum::http::StatusCode::BAD_GATEWAY);
             }
             answer
@@ -353,7 +377,8 @@ async fn the_sender_repeats_what_was_not_answered_and_the_collector_recognises_i
     for queue in spool.queues() {
         let sender = Sender {
             queue,
-            client: runtime::client::Client::new(&Default::default(), std::time::Duration::from_secs(5)).unwrap(),
+            client: runtime::client::Client::new(&Default::default(), std::time::Duration::from_secs(5))
+                .unwrap(),
             addresses: Addresses::new(&url, None),
             counters: counters(),
         };

@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::PathBuf;
 use storage::FaultyFs;
 
 const STATE_DIR: &str = "/data/agent";
@@ -103,7 +104,9 @@ impl World {
     fn poll(&mut self) -> Option<Arc<Outgoing>> {
         self.now_ns += 1;
         let tailer = self.tailer.as_mut().unwrap();
-        tailer.poll(i64::try_from(self.now_ns).unwrap(), self.now_ns).unwrap()
+        tailer
+            .poll(i64::try_from(self.now_ns).unwrap(), self.now_ns)
+            .unwrap()
     }
     /// One whole step; false when there was nothing to do.
     fn step(&mut self) -> bool {
@@ -218,7 +221,11 @@ fn a_batch_is_the_same_after_a_crash_wherever_it_was() {
             let text = |o: &Outgoing| {
                 let mut lines: Vec<String> = Vec::new();
                 for s in &o.batch.payload.streams {
-                    lines.extend(s.entries.iter().map(|e| format!("{} {} {}", s.labels, e.timestamp_ns, e.line)));
+                    lines.extend(
+                        s.entries
+                            .iter()
+                            .map(|e| format!("{} {} {}", s.labels, e.timestamp_ns, e.line)),
+                    );
                 }
                 lines.sort();
                 lines
@@ -485,7 +492,11 @@ fn run(glob: &str, actions: &[Action]) -> (Vec<String>, Vec<String>) {
     w.drain();
     let expected = (0..writer.next).map(|n| format!("line {n}")).collect();
     let mut got = w.lines();
-    got.sort_by_key(|line| line.trim_start_matches("line ").parse::<u32>().unwrap_or(u32::MAX));
+    got.sort_by_key(|line| {
+        line.trim_start_matches("line ")
+            .parse::<u32>()
+            .unwrap_or(u32::MAX)
+    });
     (got, expected)
 }
 
