@@ -5,6 +5,8 @@
 
 mod file;
 #[cfg(test)]
+mod pack_tests;
+#[cfg(test)]
 mod tests;
 
 use runtime::config::ConfigError;
