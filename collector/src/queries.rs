@@ -78,10 +78,18 @@ impl Queries {
             );
             return Err(Error::unavailable(message, Duration::from_secs(1)));
         };
-        let span = tracing::Span::current();
+        let span = tracing::info_span!(
+            "query",
+            otel.name = format!("query {language}"),
+            samples = tracing::field::Empty,
+            bytes = tracing::field::Empty,
+        );
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            span.in_scope(|| query(&budget))
+            let result = span.in_scope(|| query(&budget));
+            span.record("samples", budget.samples_used());
+            span.record("bytes", budget.bytes_used());
+            result
         });
         let result = match work.await {
             Ok(result) => result,

@@ -318,7 +318,7 @@ impl Tmpfs {
         if status.is_ok_and(|s| s.success()) {
             return Some(Self(path));
         }
-        eprintln!("SKIPPED: a tmpfs can only be mounted by root");
+        tests::skipped("a tmpfs can only be mounted by root");
         None
     }
 }

@@ -52,7 +52,7 @@ struct Observer {
 }
 
 /// Puts the middleware around all routes of a router. Call it last, so that it sees every route's template.
-/// Each request is counted and gets a server span (health checks only count) that continues a W3C
+/// Each request is counted and gets a server span (health checks and files of the page only count) that continues a W3C
 /// `traceparent`; a handler that panics is answered 500 and harms nobody else.
 pub fn layer(router: Router, registry: &Registry, clock: Arc<dyn Clock>) -> Router {
     let observer = Observer {
@@ -93,7 +93,7 @@ async fn observe(State(observer): State<Observer>, request: Request<Body>, next:
 }
 
 fn span_of(request: &Request<Body>, method: &str, route: &str) -> tracing::Span {
-    if matches!(route, "/-/healthy" | "/-/ready") {
+    if matches!(route, "/-/healthy" | "/-/ready" | NO_ROUTE) {
         return tracing::Span::none();
     }
     let span = tracing::info_span!(
