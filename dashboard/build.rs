@@ -39,7 +39,7 @@ const HASH_FILE: &str = ".sources-hash";
 /// The oldest Node.js that the page's build tool runs on.
 const OLDEST_NODE: (u32, u32) = (20, 19);
 
-const WAYS_OUT: &str = "Install Node.js 20.19 or newer with npm (Debian: apt-get install nodejs npm; others: https://nodejs.org), \
+const WAYS_OUT: &str = "Install Node.js 20.19 or newer with npm (Debian 13: apt-get install nodejs npm; others: https://nodejs.org), \
      or set BINNACLE_UI_DIST=/path/to/a/built/ui/dist to embed a page that was built elsewhere, \
      or set BINNACLE_UI_SKIP=1 to build the program without its web page.";
 
@@ -204,7 +204,8 @@ fn npm(ui: &Path, args: &[&str]) -> Outcome<()> {
     );
     message.push_str(&String::from_utf8_lossy(&output.stdout));
     message.push_str(&String::from_utf8_lossy(&output.stderr));
-    Err(format!("{message}\n{WAYS_OUT}"))
+    message.push_str("\nBINNACLE_UI_SKIP=1 builds the program without its web page.");
+    Err(message)
 }
 
 fn check_node() -> Outcome<()> {

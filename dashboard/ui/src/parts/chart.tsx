@@ -133,6 +133,7 @@ function resolve(color: string, styles: CSSStyleDeclaration): string {
   return name === undefined ? color : styles.getPropertyValue(name).trim();
 }
 
+const WHOLE_STEPS = Array.from({ length: 14 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 const BINARY_STEPS = Array.from({ length: 52 }, (_, i) => 2 ** i);
 
 function options(
@@ -192,7 +193,7 @@ function options(
         size: 58,
         space: 26,
         values: (_u, splits) => splits.map((v) => format(v, unit)),
-        ...(unit === "bytes" || unit === "bytes/s" ? { incrs: BINARY_STEPS } : {}),
+        ...(unit === "bytes" || unit === "bytes/s" ? { incrs: BINARY_STEPS } : unit === "count" ? { incrs: WHOLE_STEPS } : {}),
       },
     ],
     series: [{}, ...(stackedBars ? drawn.reverse() : drawn)],
