@@ -85,10 +85,19 @@ pub fn plain_error(error: &Error) -> Response<Body> {
 /// An error in the form that the request asks for: trailers only for gRPC, plain text otherwise.
 pub fn error_for(request_headers: &HeaderMap, error: &Error) -> Response<Body> {
     if is_grpc(request_headers) {
-        grpc_error(error)
-    } else {
-        plain_error(error)
+        return grpc_error(error);
     }
+    let mut response = plain_error(error);
+    // A page's own request: a browser would open its dialog for user and password over the page, which has a field
+    // for a token instead.
+    let by_script = request_headers
+        .get("sec-fetch-dest")
+        .is_some_and(|v| v == "empty");
+    if by_script && error.kind() == ErrorKind::Unauthenticated {
+        let challenge = HeaderValue::from_static("Bearer realm=\"binnacle\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// Whether a request or an answer is gRPC, by its content type.

@@ -79,3 +79,18 @@ fn the_tenant_comes_from_its_header() {
     );
     assert!(of(Some(b"\xff")).is_err());
 }
+
+#[test]
+fn a_script_of_a_page_is_not_asked_for_a_password() {
+    let challenges = |headers: &HeaderMap| {
+        let error = Error::new(ErrorKind::Unauthenticated, "no");
+        let response = error_for(headers, &error);
+        let all = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
+        all.map(|v| v.to_str().unwrap().split(' ').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(challenges(&HeaderMap::new()), ["Basic", "Bearer"]);
+    let mut script = HeaderMap::new();
+    script.insert("sec-fetch-dest", HeaderValue::from_static("empty"));
+    assert_eq!(challenges(&script), ["Bearer"]);
+}
