@@ -130,6 +130,9 @@ impl Containers {
             return;
         };
         let (processes, pid) = tree::processes(&mut self.reader, &dir);
+        if !self.known.contains_key(&found.path) && self.is_being_made(pid) {
+            return;
+        }
         self.remember(layout, found, group, pid);
         let Some(c) = self.known.get_mut(&found.path) else {
             return;
@@ -190,14 +193,14 @@ impl Containers {
                 ..c
             },
             previous => {
-                let (place, shown_path) = self.place(layout, found, pid);
+                let (place, placed, shown_path) = self.place(layout, found, pid);
                 Container {
                     labels: identity.metric_labels(&shown_path, &self.node),
                     identity,
                     identified,
                     place,
                     shown_path,
-                    placed: pid.is_some(),
+                    placed,
                     group,
                     pid,
                     start_time_s: previous.as_ref().and_then(|c| c.start_time_s),
@@ -209,9 +212,9 @@ impl Containers {
         self.known.insert(found.path.clone(), container);
     }
 
-    /// Where a container's files are, and the path to show.
-    fn place(&mut self, layout: &Layout, found: &Found, pid: Option<u32>) -> (Place, String) {
-        let place = tree::place(&self.host, layout, &mut self.reader, &found.path, pid);
+    /// Where a container's files are, whether that is certain, and the path to show.
+    fn place(&mut self, layout: &Layout, found: &Found, pid: Option<u32>) -> (Place, bool, String) {
+        let (place, certain) = tree::place(&self.host, layout, &mut self.reader, &found.path, pid);
         let told = pid
             .and_then(|pid| self.reader.read(&self.host.proc(&format!("{pid}/cgroup"))))
             .unwrap_or_default();
@@ -219,7 +222,13 @@ impl Containers {
             Layout::V1(_) => tree::shown_path(told, &found.path).to_owned(),
             Layout::V2(_) => found.path.clone(),
         };
-        (place, shown_path)
+        (place, certain, shown_path)
+    }
+
+    /// Until runc has set all limits and starts the container's program, its own process stands in for it.
+    fn is_being_made(&mut self, pid: Option<u32>) -> bool {
+        pid.and_then(|pid| self.reader.read(&self.host.proc(&format!("{pid}/comm"))))
+            .is_some_and(|comm| comm.starts_with("runc:["))
     }
 
     /// The process that holds a pod's namespaces is called `pause` by every runtime.

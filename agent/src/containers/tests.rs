@@ -188,6 +188,19 @@ fn containers_come_and_go() {
 }
 
 #[test]
+fn a_container_is_shown_once_it_is_complete() {
+    let live = Live::new();
+    live.start("a", 10, 0);
+    live.write("proc/10/comm", "runc:[2:INIT]\n");
+    let mut containers = at(Host::at(live.dir.path()));
+    let mut g = Gatherer::default();
+    assert!(round(&mut containers, &mut g, 1).series.is_empty());
+    live.write("proc/10/comm", "web\n");
+    let second = round(&mut containers, &mut g, 2);
+    assert_eq!(of_family(&second, "container_memory_usage_bytes").len(), 1);
+}
+
+#[test]
 fn an_oom_kill_is_seen_however_short_the_container_lived() {
     let live = Live::new();
     live.start("a", 10, 0);

@@ -235,11 +235,18 @@ fn children(dir: &Path) -> impl Iterator<Item = String> {
         .filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// Where a container's files are. With version 1 each controller may have its own path: the kernel tells it for
-/// a process (`/proc/<pid>/cgroup`); without a process the walked path is taken for all.
-pub fn place(host: &Host, layout: &Layout, reader: &mut Reader, group: &str, pid: Option<u32>) -> Place {
+/// Where a container's files are, and whether that is certain. With version 1 each controller may have its own
+/// path: the kernel tells it for a process (`/proc/<pid>/cgroup`). Where that cannot be told, because there is no
+/// process, or because a runtime is just putting it there, the walked path is taken.
+pub fn place(
+    host: &Host,
+    layout: &Layout,
+    reader: &mut Reader,
+    group: &str,
+    pid: Option<u32>,
+) -> (Place, bool) {
     let controllers = match layout {
-        Layout::V2(root) => return Place::V2(root.join(group.trim_start_matches('/'))),
+        Layout::V2(root) => return (Place::V2(root.join(group.trim_start_matches('/'))), true),
         Layout::V1(controllers) => controllers,
     };
     let told = pid
@@ -249,26 +256,44 @@ pub fn place(host: &Host, layout: &Layout, reader: &mut Reader, group: &str, pid
                 .map(str::to_owned)
         })
         .unwrap_or_default();
-    let dir = |controller: &str| {
+    let mut certain = true;
+    let mut dir = |controller: &str| {
         let root = controllers.get(controller)?;
-        let group = group_of(&told, controller).unwrap_or(group);
+        let own = group_of(&told, controller).and_then(|path| up_to_last_of(path, group));
+        certain &= own.is_some();
+        let group = own.unwrap_or(group);
         Some(root.join(group.trim_start_matches('/'))).filter(|dir| dir.is_dir())
     };
-    Place::V1(Dirs {
+    let dirs = Dirs {
         cpu: dir("cpu"),
         cpuacct: dir("cpuacct"),
         memory: dir("memory"),
         blkio: dir("blkio"),
         pids: dir("pids"),
-    })
+    };
+    (Place::V1(dirs), certain)
+}
+
+/// The beginning of a path that ends with the last segment of a group's: a process may live in a group below its
+/// container's. `None` when the segment does not occur.
+fn up_to_last_of<'a>(path: &'a str, group: &str) -> Option<&'a str> {
+    let last = group.rsplit('/').next().filter(|last| !last.is_empty())?;
+    let mut end = 0;
+    for segment in path.split('/') {
+        end += segment.len();
+        if segment == last {
+            return Some(&path[..end]);
+        }
+        end += 1;
+    }
+    None
 }
 
 /// A container's path as others write it: with version 1 the shortest that any controller has, because a
 /// runtime that was started in a group of its own nests that controller's group below it.
 pub fn shown_path<'a>(told: &'a str, walked: &'a str) -> &'a str {
     told.lines()
-        .filter_map(|line| line.splitn(3, ':').nth(2))
-        .filter(|path| *path != "/" && path.rsplit('/').next() == walked.rsplit('/').next())
+        .filter_map(|line| up_to_last_of(line.splitn(3, ':').nth(2)?, walked))
         .min_by_key(|path| path.len())
         .filter(|path| path.len() < walked.len())
         .unwrap_or(walked)
@@ -340,5 +365,8 @@ mod tests {
         assert_eq!(shown_path(told, "/runner/x/c"), "/c");
         assert_eq!(shown_path("", "/runner/x/c"), "/runner/x/c");
         assert_eq!(shown_path("4:memory:/a/b\n2:cpu:/\n1:pids:/x\n", "/a/b"), "/a/b");
+        assert_eq!(up_to_last_of("/x/c/init.scope", "/runner/c"), Some("/x/c"));
+        assert_eq!(up_to_last_of("/", "/runner/c"), None);
+        assert_eq!(up_to_last_of("/xc", "/c"), None);
     }
 }
