@@ -329,7 +329,13 @@ fn a_full_disk_is_unavailable_and_recovers_by_itself() {
 
 #[test]
 fn after_a_failed_fsync_the_log_goes_on_in_a_new_segment() {
-    for first in [true, false] {
+    use std::io::ErrorKind::{Other, StorageFull};
+    for (first, kind) in [
+        (true, Other),
+        (false, Other),
+        (true, StorageFull),
+        (false, StorageFull),
+    ] {
         let fs = FaultyFs::new(7);
         let (mut log, _, _) = open(&fs);
         let mut expected = vec!["after"];
@@ -337,7 +343,7 @@ fn after_a_failed_fsync_the_log_goes_on_in_a_new_segment() {
             append(&mut log, "before").unwrap();
             expected.insert(0, "before");
         }
-        fs.fail_nth(Operation::Sync, 1, std::io::ErrorKind::Other);
+        fs.fail_nth(Operation::Sync, 1, kind);
         let e = append(&mut log, "lost").unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unavailable);
         append(&mut log, "after").unwrap();

@@ -149,7 +149,8 @@ fn retention_drops_whole_parts_and_filters_at_read() {
         &(0..8).map(|d| (NOON_MS - d * DAY_MS, 1.0)).collect::<Vec<_>>(),
     );
     store.flush().unwrap();
-    assert_eq!(store.stats().parts, 8);
+    store.compact().unwrap();
+    assert_eq!(store.stats().parts, 8, "days are not merged with each other");
     clock.advance_ns(5 * DAY_MS as u64 * 1_000_000 + 1_000_000);
     assert_eq!(samples(&store).len(), 5, "filtered at read");
     store.enforce_retention(clock.now_ms()).unwrap();
@@ -477,6 +478,34 @@ fn merging_fails_alone_when_the_disk_fails() {
     }
     store.compact().unwrap();
     assert_eq!((samples(&store).len(), store.stats().parts), (3, 1));
+}
+
+#[test]
+fn merging_older_parts_does_not_put_them_over_a_newer_one() {
+    let fs = FaultyFs::new(1);
+    let small = Options {
+        max_part_bytes: 40_000,
+        ..options()
+    };
+    let store = open_with(&fs, small, &clock()).unwrap();
+    for value in [1.0, 2.0] {
+        put(&store, &[(at(0), value)]);
+        store.flush().unwrap();
+    }
+    let mut rng = storage::Rng::new(1);
+    let mut large: Vec<_> = (0..3000)
+        .map(|i| (at(0) + i, f64::from_bits(rng.next_u64())))
+        .collect();
+    large[0].1 = 3.0;
+    put(&store, &large);
+    store.flush().unwrap();
+    store.maintain().unwrap();
+    assert_eq!(
+        store.stats().parts,
+        2,
+        "the large one is done, the small ones are merged"
+    );
+    assert_eq!(samples(&store)[0], (at(0), 3.0));
 }
 
 #[test]
