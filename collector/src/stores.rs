@@ -82,7 +82,7 @@ impl Stores {
             spans: self.traces.clone(),
         }
     }
-    /// Flushes, merges and forgets what is due, every few seconds, until the token is cancelled.
+    /// Flushes, merges and forgets what is due, every second, until the token is cancelled.
     pub async fn maintain(self, shutdown: CancellationToken) {
         let mut due = tokio::time::interval(MAINTENANCE);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -128,7 +128,7 @@ impl Stores {
 }
 
 /// Time between two rounds of upkeep.
-const MAINTENANCE: Duration = Duration::from_secs(5);
+const MAINTENANCE: Duration = Duration::from_secs(1);
 
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -12,7 +12,6 @@ use tokio::process::Command;
 
 const TARGETS: usize = 50;
 const SERIES_PER_TARGET: usize = 200;
-const SCRAPES: usize = 60;
 const QUERIES: [&str; 4] = [
     "sum by (job) (rate(bench_requests_total[5m]))",
     "topk(5, rate(bench_requests_total[1m]))",
@@ -31,9 +30,13 @@ struct Figures {
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 async fn main() -> Result<()> {
+    let given = std::env::var("BINNACLE_BENCH_SCRAPES")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let scrapes: usize = given.unwrap_or(60);
     let end_ms = i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_millis())?;
-    let bodies = bodies(end_ms - 15_000 * SCRAPES as i64)?;
-    let samples = (TARGETS * SERIES_PER_TARGET * SCRAPES) as f64;
+    let bodies = bodies(end_ms - 15_000 * scrapes as i64, scrapes)?;
+    let samples = (TARGETS * SERIES_PER_TARGET * scrapes) as f64;
     let folder = tempfile::tempdir()?;
 
     let binnacle = Binnacle::start(&folder.path().join("binnacle"), &Options::no_agent()).await?;
@@ -83,9 +86,9 @@ async fn main() -> Result<()> {
 }
 
 /// One body for each scrape of each target, in the order of time.
-fn bodies(start_ms: i64) -> Result<Vec<Vec<u8>>> {
+fn bodies(start_ms: i64, scrapes: usize) -> Result<Vec<Vec<u8>>> {
     let mut bodies = Vec::new();
-    for scrape in 0..SCRAPES {
+    for scrape in 0..scrapes {
         for target in 0..TARGETS {
             let series: Vec<remote_write::Series<'_>> = (0..SERIES_PER_TARGET)
                 .map(|s| {
