@@ -247,3 +247,27 @@ fn a_closed_store_refuses_writes_and_reads_on() {
     assert_eq!(count(&store), 10);
     assert_eq!((store.stats().head_rows, store.stats().part_rows), (0, 10));
 }
+
+#[test]
+fn what_came_in_after_a_failed_flush_survives_the_next_failure() {
+    for operation in [Operation::Write, Operation::Sync, Operation::Name] {
+        for nth in 1..20 {
+            let (fs, clock) = setup();
+            let store = open_logs(&fs, small(), &clock).unwrap();
+            write(&store, 0, 50).unwrap();
+            fs.fail_nth(Operation::Name, 1, Io::Other);
+            store.flush().unwrap_err();
+            write(&store, 50, 60).unwrap();
+            // The next flush writes both heads one after the other and is struck somewhere.
+            fs.fail_nth(operation, nth, Io::Other);
+            let _ = store.flush();
+            drop(store);
+            fs.crash();
+            assert_eq!(
+                count(&open_logs(&fs, small(), &clock).unwrap()),
+                60,
+                "{operation:?} {nth}"
+            );
+        }
+    }
+}
