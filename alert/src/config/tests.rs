@@ -7,8 +7,7 @@ fn error_of(text: &str) -> String {
         Err(e) => e.to_string(),
         Ok(config) => config
             .validate()
-            .map(|()| "fine".to_owned())
-            .unwrap_or_else(|e| e.to_string()),
+            .map_or_else(|e| e.to_string(), |()| "fine".to_owned()),
     }
 }
 

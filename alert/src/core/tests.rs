@@ -293,10 +293,10 @@ fn a_restart_pages_nobody_twice_and_forgets_nothing() {
     );
     // After a long outage an empty answer proves nothing yet: the condition is seen again after 40 s.
     check(
-        "",
-        vec![(5, On("a")), (40, Outage(400)), (45, Off("a")), (480, On("a"))],
-        600,
-        &["20 hook firing a"],
+        "for: 2m",
+        vec![(5, On("a")), (160, Outage(400)), (165, Off("a")), (600, On("a"))],
+        1000,
+        &["140 hook firing a", "740 hook firing a"],
     );
     // A pending alert goes on where it was, unless the outage was longer than is tolerated.
     check(
@@ -310,6 +310,24 @@ fn a_restart_pages_nobody_twice_and_forgets_nothing() {
         vec![(5, On("a")), (100, Outage(3700))],
         4200,
         &["4120 hook firing a"],
+    );
+}
+
+#[test]
+fn what_was_on_its_way_in_a_crash_is_told_at_once() {
+    let mut world = World::new(&rules_with(""), CONFIG, 1);
+    run(&mut world, vec![(5, On("a"))], 15);
+    world.now_ms += STEP_MS;
+    world.evaluate();
+    assert_eq!(world.look().len(), 1, "saved, and never sent");
+    world.fs.kill();
+    world.start();
+    world.step();
+    world.step();
+    assert_eq!(
+        inbox(&world),
+        ["30 hook firing a"],
+        "not at 50, the group's next look"
     );
 }
 

@@ -33,7 +33,7 @@ fn until(at_min: f64, shape: Shape) -> Shape {
 /// Runs the pack for some minutes over these series (name with labels as in the exposition format, without quotes),
 /// and gives what fires then, with its summary.
 fn firing(series: Vec<(&str, Shape)>, minutes: i64) -> BTreeSet<String> {
-    let store = std::sync::Arc::new(PlainStore::default());
+    let store = Arc::new(PlainStore::default());
     for (name, shape) in series {
         let (metric, pairs) = name.trim_end_matches('}').split_once('{').unwrap_or((name, ""));
         let pairs = pairs.split(',').filter_map(|p| p.split_once('='));
@@ -58,7 +58,7 @@ fn firing(series: Vec<(&str, Shape)>, minutes: i64) -> BTreeSet<String> {
         };
         store.write_metrics(Batch::new(Tenant::default(), payload));
     }
-    let engine = Engine::new(store as std::sync::Arc<dyn Read<SeriesData>>);
+    let engine = Engine::new(store as Arc<dyn Read<SeriesData>>);
     let mut core = Core::start(
         &[default_pack()],
         &Config::default(),
@@ -70,7 +70,10 @@ fn firing(series: Vec<(&str, Shape)>, minutes: i64) -> BTreeSet<String> {
     for s in (0..=minutes * 60).step_by(EVERY_S as usize) {
         let now_ms = (BEGIN_S + s) * 1000;
         for group in 0..core.groups.len() {
-            if s as u64 % core.groups[group].interval.as_secs() != 0 {
+            if !s
+                .unsigned_abs()
+                .is_multiple_of(core.groups[group].interval.as_secs())
+            {
                 continue;
             }
             for (number, rule) in core.groups[group].group.clone().rules.iter().enumerate() {
@@ -181,7 +184,7 @@ fn a_container_killed_for_memory_is_seen_at_once() {
     check(vec![(name, steps(8.0, 0.0, 1.0))], 12, &[says]);
     check(vec![(name, steps(8.0, 0.0, 1.0))], 14, &[]);
     // It was never seen before: the agent writes a 0 first.
-    let young: Shape = Box::new(|t| (t >= 7.75).then(|| if t < 8.0 { 0.0 } else { 1.0 }));
+    let young: Shape = Box::new(|t| (t >= 7.75).then_some(if t < 8.0 { 0.0 } else { 1.0 }));
     check(vec![(name, young)], 8, &[says]);
     // The whole machine's counter is not a container's.
     check(

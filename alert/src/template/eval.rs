@@ -206,7 +206,7 @@ impl<'a> Machine<'a> {
             }
         }
         arguments.extend(piped);
-        let value = functions::call(name, arguments, self.data)?;
+        let value = functions::call(name, &arguments, self.data)?;
         self.fields(value, &first.fields)
     }
 
@@ -217,7 +217,7 @@ impl<'a> Machine<'a> {
                 let found = self.variables.iter().rev().find(|(n, _)| n == name);
                 found.map_or(Value::Nil, |(_, v)| v.clone())
             }
-            Root::Function(name) => functions::call(name, Vec::new(), self.data)?,
+            Root::Function(name) => functions::call(name, &[], self.data)?,
             Root::Bool(b) => Value::Bool(*b),
             Root::Nil => Value::Nil,
             Root::Int(n) => Value::Int(*n),

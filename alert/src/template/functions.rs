@@ -72,9 +72,9 @@ fn error<T>(message: impl Into<String>) -> Result<T> {
 }
 
 /// Calls a function of [`NAMES`].
-pub(super) fn call<'a>(name: &str, arguments: Vec<Value<'a>>, data: &Data<'_>) -> Result<Value<'a>> {
+pub(super) fn call<'a>(name: &str, arguments: &[Value<'a>], data: &Data<'_>) -> Result<Value<'a>> {
     let string = |text: String| Ok(Value::Str(text));
-    match (name, arguments.as_slice()) {
+    match (name, arguments) {
         // What decides earlier never comes here, so the last argument is the result.
         ("and" | "or", [.., last]) => Ok(last.clone()),
         ("not", [v]) => Ok(Value::Bool(!v.truth())),

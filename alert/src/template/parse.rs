@@ -87,9 +87,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>> {
         depth: 0,
     };
     match parser.nodes()? {
-        (nodes, End::Text) => Ok(nodes),
-        (_, End::Else(_)) => error("an {{else}} without {{if}}"),
-        (_, End::End) => error("an {{end}} without a block"),
+        (nodes, Stop::Text) => Ok(nodes),
+        (_, Stop::Else(_)) => error("an {{else}} without {{if}}"),
+        (_, Stop::End) => error("an {{end}} without a block"),
     }
 }
 
@@ -152,7 +152,7 @@ fn action_end(text: &str) -> Result<usize> {
 }
 
 /// What ended a list of nodes.
-enum End {
+enum Stop {
     Text,
     Else(Vec<Token>),
     End,
@@ -165,7 +165,7 @@ struct Parser {
 }
 
 impl Parser {
-    fn nodes(&mut self) -> Result<(Vec<Node>, End)> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Stop)> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let tokens = match piece {
@@ -186,15 +186,15 @@ impl Parser {
                 "if" => nodes.push(self.block(BlockKind::If, &tokens[1..])?),
                 "range" => nodes.push(self.block(BlockKind::Range, &tokens[1..])?),
                 "with" => nodes.push(self.block(BlockKind::With, &tokens[1..])?),
-                "else" => return Ok((nodes, End::Else(tokens[1..].to_vec()))),
-                "end" => return Ok((nodes, End::End)),
+                "else" => return Ok((nodes, Stop::Else(tokens[1..].to_vec()))),
+                "end" => return Ok((nodes, Stop::End)),
                 "define" | "template" | "block" | "break" | "continue" => {
                     return error(format!("{{{{{keyword}}}}} is not supported"));
                 }
                 _ => nodes.push(Node::Action(self.pipeline(&tokens)?)),
             }
         }
-        Ok((nodes, End::Text))
+        Ok((nodes, Stop::Text))
     }
 
     fn block(&mut self, kind: BlockKind, head: &[Token]) -> Result<Node> {
@@ -212,9 +212,9 @@ impl Parser {
         self.variables.extend(variables.iter().cloned());
         let (body, end) = self.nodes()?;
         let otherwise = match end {
-            End::Text => return error("a block has no {{end}}"),
-            End::End => Vec::new(),
-            End::Else(rest) => self.otherwise(&rest)?,
+            Stop::Text => return error("a block has no {{end}}"),
+            Stop::End => Vec::new(),
+            Stop::Else(rest) => self.otherwise(&rest)?,
         };
         self.variables.truncate(outer);
         self.depth -= 1;
@@ -231,9 +231,9 @@ impl Parser {
     fn otherwise(&mut self, rest: &[Token]) -> Result<Vec<Node>> {
         match rest.first() {
             None => match self.nodes()? {
-                (nodes, End::End) => Ok(nodes),
-                (_, End::Else(_)) => error("a second {{else}}"),
-                (_, End::Text) => error("a block has no {{end}}"),
+                (nodes, Stop::End) => Ok(nodes),
+                (_, Stop::Else(_)) => error("a second {{else}}"),
+                (_, Stop::Text) => error("a block has no {{end}}"),
             },
             Some(Token::Word(word)) if word == "if" => Ok(vec![self.block(BlockKind::If, &rest[1..])?]),
             Some(Token::Word(word)) if word == "with" => Ok(vec![self.block(BlockKind::With, &rest[1..])?]),
