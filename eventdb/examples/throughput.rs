@@ -101,13 +101,18 @@ fn logs(store: &LogStore) -> Result<()> {
         })
         .collect();
     let mb = bytes as f64 / 1e6;
+    let batch_count = batches.len();
     println!("{ENTRIES} lines, {mb:.0} MB");
-    timed("logs: write (in-memory disk)", mb, || {
-        batches
-            .into_iter()
-            .try_for_each(|b| wait(store.write(Batch::new(Tenant::default(), b))).map(drop))
-    })?;
-    timed("logs: flush with index", mb, || store.flush())?;
+    // Two halves, so that there are two parts to merge.
+    let mut batches = batches.into_iter();
+    for _ in 0..2 {
+        let half = batches.by_ref().take(batch_count / 2);
+        timed("logs: write half (in-memory disk)", mb / 2.0, || {
+            half.into_iter()
+                .try_for_each(|b| wait(store.write(Batch::new(Tenant::default(), b))).map(drop))
+        })?;
+        timed("logs: flush half with index", mb / 2.0, || store.flush())?;
+    }
     let parts = store.stats().part_bytes as f64 / 1e6;
     println!(
         "{:<44} {parts:>8.1} MB, {:.1} times smaller",
@@ -178,13 +183,18 @@ fn traces(store: &TraceStore) -> Result<()> {
         .collect();
     // About what OTLP takes for such a span.
     let mb = SPANS as f64 * 180.0 / 1e6;
+    let batch_count = batches.len();
     println!("{SPANS} spans, {mb:.0} MB as OTLP");
-    timed("traces: write (in-memory disk)", mb, || {
-        batches
-            .into_iter()
-            .try_for_each(|b| wait(store.write(Batch::new(Tenant::default(), b))).map(drop))
-    })?;
-    timed("traces: flush with index", mb, || store.flush())?;
+    // Two halves, so that there are two parts to merge.
+    let mut batches = batches.into_iter();
+    for _ in 0..2 {
+        let half = batches.by_ref().take(batch_count / 2);
+        timed("traces: write half (in-memory disk)", mb / 2.0, || {
+            half.into_iter()
+                .try_for_each(|b| wait(store.write(Batch::new(Tenant::default(), b))).map(drop))
+        })?;
+        timed("traces: flush half with index", mb / 2.0, || store.flush())?;
+    }
     let parts = store.stats().part_bytes as f64 / 1e6;
     println!(
         "{:<44} {parts:>8.1} MB, {:.0} bytes a span",
