@@ -195,8 +195,21 @@ impl Config {
             None => Self::default(),
         };
         config.apply(args);
-        config.check()?;
+        match &args.config {
+            Some(file) => config.check_file(file)?,
+            None => config.check()?,
+        }
         Ok(config)
+    }
+    /// As [`Config::check`]; the error says the file, and the line where the key that it names stands.
+    pub fn check_file(&self, file: &Path) -> Result<()> {
+        self.check().map_err(|e| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            match line_of(&text, e.message()) {
+                Some(line) => e.within(format!("{}:{line}", file.display())),
+                None => e.within(file.display()),
+            }
+        })
     }
     /// Reads a file. Rule files become absolute patterns.
     pub fn read(file: &Path) -> Result<Self> {
@@ -233,7 +246,55 @@ impl Config {
         if let Some((key, _)) = positive.iter().find(|(_, d)| d.is_zero()) {
             return Err(Error::bad_data(format!("{key} must be more than zero")));
         }
+        self.check_limits()?;
+        let url = &self.external_url;
+        if !url.is_empty()
+            && !url::Url::parse(url).is_ok_and(|u| u.has_host() && u.scheme().starts_with("http"))
+        {
+            return Err(Error::bad_data(format!(
+                "external_url: {url:?} is not an http or https address"
+            )));
+        }
+        // Read here too, so that `check` says what `run` would.
+        runtime::auth::Auth::new(&self.auth)?;
+        if let Some(tls) = &self.tls {
+            runtime::tls::server_config(tls).map_err(|e| e.within("tls"))?;
+        }
         self.alert().validate()
+    }
+    fn check_limits(&self) -> Result<()> {
+        let (ingest, query) = (&self.limits.ingest, &self.limits.query);
+        let positive = [
+            ("ingest.max_body_bytes", ingest.max_body_bytes),
+            ("ingest.max_decompressed_bytes", ingest.max_decompressed_bytes),
+            (
+                "ingest.max_inflight_requests",
+                ingest.max_inflight_requests as u64,
+            ),
+            ("ingest.max_labels", ingest.max_labels as u64),
+            ("ingest.max_label_name_bytes", ingest.max_label_name_bytes as u64),
+            (
+                "ingest.max_label_value_bytes",
+                ingest.max_label_value_bytes as u64,
+            ),
+            ("ingest.max_series", ingest.max_series),
+            ("ingest.max_streams", ingest.max_streams),
+            ("ingest.max_line_bytes", ingest.max_line_bytes as u64),
+            ("ingest.max_span_bytes", ingest.max_span_bytes as u64),
+            ("ingest.max_tenants", ingest.max_tenants as u64),
+            ("query.max_series", query.max_series),
+            ("query.max_samples", query.max_samples),
+            ("query.max_bytes", query.max_bytes),
+            ("query.timeout_ms", query.timeout_ms),
+            ("query.max_points_per_series", query.max_points_per_series),
+            ("query.max_rows", query.max_rows),
+            ("query.max_response_bytes", query.max_response_bytes),
+            ("query.max_concurrent", query.max_concurrent as u64),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => Err(Error::bad_data(format!("limits.{key} must be more than zero"))),
+            None => Ok(()),
+        }
     }
     /// Where people reach the page.
     pub fn page_url(&self, bound: SocketAddr) -> String {
@@ -271,6 +332,26 @@ impl Config {
             ..scrape::Defaults::default()
         }
     }
+}
+
+/// The line, from 1, on which a key stands that an error's sentence begins with, for instance `retention.logs`. The
+/// parts of the key are looked for one below the other, which is right for block style and close for flow style.
+fn line_of(text: &str, message: &str) -> Option<usize> {
+    let key = message.split([' ', ':']).next()?;
+    let mut found = None;
+    for part in key.split('.') {
+        let part = part.split('[').next()?;
+        let from = found.unwrap_or(0);
+        let is_here = |line: &str| {
+            line.match_indices(part)
+                .any(|(i, _)| line[i + part.len()..].trim_start().starts_with(':'))
+        };
+        match text.lines().skip(from).position(is_here) {
+            Some(at) => found = Some(from + at),
+            None => break,
+        }
+    }
+    found.map(|at| at + 1)
 }
 
 #[cfg(test)]
@@ -317,7 +398,26 @@ mod tests {
         };
         check("lissten: 127.0.0.1:1", "lissten");
         check("retention:\n  metrics: soon\n", "b.yml:2");
-        check("retention: { metrics: 0s }", "retention.metrics");
+        check("retention: { metrics: 0s }", "b.yml:1: retention.metrics");
+        check(
+            "no_agent: true\nretention:\n  logs: 0s\n",
+            "b.yml:3: retention.logs",
+        );
+        check(
+            "no_agent: true\nroute: { receiver: nobody }\nreceivers: []\n",
+            "b.yml:2: route",
+        );
+        check("agent:\n  interval: 0s\n", "b.yml:2: agent.interval");
+        check(
+            "limits:\n  ingest:\n    max_body_bytes: 0\n",
+            "b.yml:3: limits.ingest.max_body_bytes",
+        );
+        check("external_url: '::'", "b.yml:1: external_url");
+        check(
+            "auth:\n  bearer:\n    - { token_file: /nope, access: [read] }\n",
+            "/nope",
+        );
+        check("tls: { cert_file: /nope, key_file: /nope }", "b.yml:1: tls");
         check("limits: { query: { max_seris: 1 } }", "max_seris");
         check("listen: [", "b.yml:1");
     }

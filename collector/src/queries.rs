@@ -1,7 +1,8 @@
 //! Runs queries: so many at once, each with a purse, off the async threads, cancelled when the client goes away.
 
 use model::{
-    Budget, CancelToken, Clock, Counter, Error, ErrorKind, Meter, MetricDef, MetricKind, QueryLimits, Result,
+    Budget, CancelToken, Clock, Counter, Error, ErrorKind, Meter, MetricDef, MetricKind, Pool, QueryLimits,
+    Result,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub struct Queries {
     clock: Arc<dyn Clock>,
     meter: Arc<dyn Meter>,
     slots: Arc<Semaphore>,
+    pool: Pool,
 }
 
 /// Cancels its query when the future that waits for it is dropped, which is what happens when a client leaves.
@@ -37,11 +39,16 @@ impl Queries {
     /// A runner with the limits of the configuration.
     pub fn new(limits: QueryLimits, clock: Arc<dyn Clock>, meter: Arc<dyn Meter>) -> Self {
         let slots = Arc::new(Semaphore::new(limits.max_concurrent.max(1)));
+        let pool = Pool::new(match limits.max_total_bytes {
+            0 => memory_bytes() / 4,
+            given => given,
+        });
         Self {
             limits,
             clock,
             meter,
             slots,
+            pool,
         }
     }
     /// The limits.
@@ -66,7 +73,7 @@ impl Queries {
                 .min(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         }
         // The purse's time runs while the query waits for its turn, so that a full queue ends in an error too.
-        let budget = Budget::new(limits, self.clock.clone());
+        let budget = Budget::of_pool(limits, self.clock.clone(), Some(self.pool.clone()));
         let _cancel = CancelOnDrop(budget.cancel_token());
         let slot = self.slots.clone().acquire_owned();
         let waited = tokio::time::timeout(Duration::from_millis(limits.timeout_ms), slot).await;
@@ -113,6 +120,20 @@ impl Queries {
     fn count(&self, language: &str, outcome: &str) -> Counter {
         self.meter.counter(&QUERIES, &[language, outcome])
     }
+}
+
+/// The machine's memory. A machine that does not tell gets what a small one has.
+fn memory_bytes() -> u64 {
+    const SMALL: u64 = 2 << 30;
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = info.lines().find_map(|l| {
+        l.strip_prefix("MemTotal:")?
+            .split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
+    kib.map_or(SMALL, |kib| kib * 1024)
 }
 
 #[cfg(test)]

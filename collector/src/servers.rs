@@ -46,7 +46,8 @@ impl Servers {
         let intake = receive::Options::new(limits, env.clock.clone(), Arc::new(env.registry.clone()));
         let sinks = api.stores.sinks();
         let pushed = receive::remote_write(intake.clone(), sinks.clone())
-            .merge(receive::loki_push(intake.clone(), sinks.clone()));
+            .merge(receive::loki_push(intake.clone(), sinks.clone()))
+            .merge(receive::otlp_http(intake.clone(), sinks.clone()));
         let main = api::router(api, pushed, auth).merge(health.router());
         let write = |router: axum::Router| {
             router

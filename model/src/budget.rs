@@ -4,6 +4,7 @@ use crate::{Clock, Error, ErrorKind, Result};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The most that one query may use of each thing. The names are those of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,45 @@ struct Inner {
     started_ns: u64,
     cancel: CancelToken,
     warnings: Mutex<BTreeSet<String>>,
+    pool: Option<Pool>,
+}
+
+/// Bytes that all queries together may hold. Clones share it; a purse gives back what it took when the query ends.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    used: Arc<AtomicU64>,
+    max_bytes: u64,
+}
+
+impl Pool {
+    /// A pool of so many bytes.
+    pub fn new(max_bytes: u64) -> Self {
+        let used = Arc::default();
+        Self { used, max_bytes }
+    }
+    /// Bytes that queries hold now.
+    pub fn used_bytes(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+    fn take(&self, n: u64) -> Result<()> {
+        if self.used.fetch_add(n, Ordering::Relaxed).saturating_add(n) <= self.max_bytes {
+            return Ok(());
+        }
+        let message = format!(
+            "all queries together need more than {} bytes (limits.query.max_total_bytes); try again when others have ended",
+            self.max_bytes
+        );
+        Err(Error::unavailable(message, Duration::from_secs(5)))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.pool {
+            pool.used
+                .fetch_sub(self.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
 }
 
 /// Different warnings that one query keeps; more add nothing for its reader.
@@ -64,6 +104,10 @@ const MAX_WARNINGS: usize = 20;
 impl Budget {
     /// A full purse whose time starts now.
     pub fn new(limits: BudgetLimits, clock: Arc<dyn Clock>) -> Self {
+        Self::of_pool(limits, clock, None)
+    }
+    /// As [`Budget::new`], for one of many queries that share a pool of bytes.
+    pub fn of_pool(limits: BudgetLimits, clock: Arc<dyn Clock>, pool: Option<Pool>) -> Self {
         let zero = || AtomicU64::new(0);
         let started_ns = clock.monotonic_ns();
         let cancel = CancelToken::default();
@@ -76,6 +120,7 @@ impl Budget {
             started_ns,
             cancel,
             warnings: Mutex::default(),
+            pool,
         }))
     }
     /// A purse without bottom; for tests and for bounded work of our own.
@@ -124,7 +169,10 @@ impl Budget {
     }
     /// Takes bytes out of the purse.
     pub fn charge_bytes(&self, n: u64) -> Result<()> {
-        charge(&self.0.bytes, n, self.0.limits.max_bytes, "bytes", "max_bytes")
+        // Counted before it can fail, because what is counted is what the end of the query gives back.
+        let own = charge(&self.0.bytes, n, self.0.limits.max_bytes, "bytes", "max_bytes");
+        let shared = self.0.pool.as_ref().map_or(Ok(()), |pool| pool.take(n));
+        own.and(shared)
     }
     /// Notes that the answer lacks something, for instance because of a damaged file. Equal ones are noted once.
     pub fn warn(&self, text: impl Into<String>) {
@@ -175,6 +223,27 @@ impl std::fmt::Debug for Budget {
 mod tests {
     use super::*;
     use crate::ManualClock;
+
+    #[test]
+    fn queries_share_a_pool_and_give_back_what_they_took() {
+        let pool = Pool::new(100);
+        let query = || {
+            Budget::of_pool(
+                BudgetLimits::UNLIMITED,
+                Arc::new(ManualClock::default()),
+                Some(pool.clone()),
+            )
+        };
+        let (first, second) = (query(), query());
+        first.charge_bytes(80).unwrap();
+        let error = second.charge_bytes(30).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.message().contains("max_total_bytes"), "{error}");
+        drop(second);
+        drop(first);
+        assert_eq!(pool.used_bytes(), 0);
+        query().charge_bytes(100).unwrap();
+    }
 
     #[test]
     fn each_limit_ends_the_query_by_name() {

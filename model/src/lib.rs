@@ -26,7 +26,7 @@ pub mod tenant;
 pub mod time;
 pub mod write;
 
-pub use budget::{Budget, BudgetLimits, CancelToken};
+pub use budget::{Budget, BudgetLimits, CancelToken, Pool};
 pub use clock::{Clock, ManualClock};
 pub use error::{Error, ErrorKind, Result};
 pub use fs::Fs;

@@ -61,6 +61,8 @@ pub struct QueryLimits {
     pub max_samples: u64,
     /// Bytes that one query may read and hold.
     pub max_bytes: u64,
+    /// Bytes that all queries together may hold; 0 is a quarter of the machine's memory.
+    pub max_total_bytes: u64,
     /// Time of one query in milliseconds.
     pub timeout_ms: u64,
     /// Points per series of a range query.
@@ -79,11 +81,12 @@ impl Default for QueryLimits {
             max_series: 500_000,
             max_samples: 50_000_000,
             max_bytes: 2 << 30,
+            max_total_bytes: 0,
             timeout_ms: 120_000,
             max_points_per_series: 11_000,
             max_rows: 5_000,
             max_response_bytes: 256 << 20,
-            max_concurrent: 20,
+            max_concurrent: 8,
         }
     }
 }

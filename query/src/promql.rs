@@ -207,7 +207,7 @@ impl Evaluator<'_> {
         let notes = self.notes.into_inner();
         QueryResult {
             value,
-            warnings: notes.warnings.into_iter().collect(),
+            warnings: self.budget.warnings().into_iter().chain(notes.warnings).collect(),
             infos: notes.infos.into_iter().collect(),
         }
     }

@@ -1,10 +1,10 @@
-//! Shutdown: a token that SIGTERM and Ctrl-C cancel.
+//! Shutdown: a token that SIGTERM, Ctrl-C and SIGHUP cancel.
 
 use model::{Error, Result};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first SIGTERM or Ctrl-C cancels, so that everything drains. The second one ends the process
+/// A token that the first SIGTERM, Ctrl-C or SIGHUP (a closed terminal) cancels, so that everything drains. The second one ends the process
 /// at once with 128 plus the signal's number. Call within a tokio runtime.
 pub fn on_signals() -> Result<CancellationToken> {
     let listen = |kind, name| {
@@ -12,6 +12,7 @@ pub fn on_signals() -> Result<CancellationToken> {
     };
     let mut terminate = listen(SignalKind::terminate(), "SIGTERM")?;
     let mut interrupt = listen(SignalKind::interrupt(), "SIGINT")?;
+    let mut hangup = listen(SignalKind::hangup(), "SIGHUP")?;
     let token = CancellationToken::new();
     let cancelled = token.clone();
     tokio::spawn(async move {
@@ -19,6 +20,7 @@ pub fn on_signals() -> Result<CancellationToken> {
             let number = tokio::select! {
                 _ = terminate.recv() => 15,
                 _ = interrupt.recv() => 2,
+                _ = hangup.recv() => 1,
             };
             if cancelled.is_cancelled() {
                 std::process::exit(128 + number);

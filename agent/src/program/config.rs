@@ -72,7 +72,7 @@ impl Default for Config {
 pub struct Collector {
     /// The collector's main address.
     pub url: String,
-    /// Where it takes OTLP over HTTP; when left out, port 4318 of the same host.
+    /// Where it takes OTLP over HTTP; the main address when left out, which takes it too.
     pub otlp_url: Option<String>,
     /// Time for one batch.
     #[serde(with = "model::duration::serde_text")]
@@ -121,13 +121,7 @@ impl Collector {
         let main = url_of("collector.url", &self.url)?;
         let otlp = match &self.otlp_url {
             Some(text) => url_of("collector.otlp_url", text)?,
-            None => {
-                let mut otlp = main.clone();
-                otlp.set_path("");
-                otlp.set_port(Some(4318))
-                    .map_err(|()| Error::bad_data(format!("collector.url: {:?} has no port", self.url)))?;
-                otlp
-            }
+            None => main.clone(),
         };
         Ok(Addresses::new(main.as_str(), Some(otlp.as_str())))
     }

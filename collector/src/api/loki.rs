@@ -46,14 +46,16 @@ async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Ap
         direction,
     };
     let engine = api.logql.clone();
-    let result = api
+    let (result, warnings) = api
         .queries
         .run("logql", None, move |b| {
-            engine.range(&tenant, &expr, log_params, b)
+            let result = engine.range(&tenant, &expr, log_params, b)?;
+            Ok((result, b.warnings()))
         })
         .await?;
     answer(
         &result,
+        &warnings,
         direction,
         metadata_form(&headers),
         api.queries.limits().max_response_bytes,
@@ -67,12 +69,16 @@ async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> 
         .parsed("time", time_ns)?
         .unwrap_or_else(|| api.queries.clock().now_ns());
     let engine = api.logql.clone();
-    let result = api
+    let (result, warnings) = api
         .queries
-        .run("logql", None, move |b| engine.instant(&tenant, &expr, at_ns, b))
+        .run("logql", None, move |b| {
+            let result = engine.instant(&tenant, &expr, at_ns, b)?;
+            Ok((result, b.warnings()))
+        })
         .await?;
     answer(
         &result,
+        &warnings,
         direction(&params)?,
         metadata_form(&headers),
         api.queries.limits().max_response_bytes,

@@ -38,7 +38,13 @@ pub enum Metadata {
 }
 
 /// A query's answer; one that is longer than the limit is an error.
-pub fn answer(result: &LogResult, direction: Direction, metadata: Metadata, max_bytes: u64) -> ApiResult {
+pub fn answer(
+    result: &LogResult,
+    warnings: &[String],
+    direction: Direction,
+    metadata: Metadata,
+    max_bytes: u64,
+) -> ApiResult {
     let mut out = String::from(r#"{"status":"success","data":"#);
     match result {
         LogResult::Streams(batches) => write_streams(&mut out, batches, direction, metadata),
@@ -62,7 +68,12 @@ pub fn answer(result: &LogResult, direction: Direction, metadata: Metadata, max_
     if metadata == Metadata::Categorised {
         out.push_str(r#","encodingFlags":["categorize-labels"]"#);
     }
-    out.push_str(r#","stats":{}}}"#);
+    out.push_str(r#","stats":{}}"#);
+    if !warnings.is_empty() {
+        let list = serde_json::to_string(warnings).map_err(|e| Error::internal(e.to_string()))?;
+        let _ = write!(out, r#","warnings":{list}"#);
+    }
+    out.push('}');
     if out.len() as u64 > max_bytes {
         let message = format!(
             "the answer has {} bytes, more than {max_bytes} (limits.query.max_response_bytes); ask for fewer lines",

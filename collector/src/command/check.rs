@@ -30,7 +30,7 @@ fn check(file: &Path) -> Result<Vec<String>, Vec<String>> {
             .map_err(|e| vec![e]);
     }
     let config = Config::read(file)
-        .and_then(|c| c.check().map(|()| c))
+        .and_then(|c| c.check_file(file).map(|()| c))
         .map_err(|e| vec![e.to_string()])?;
     let files = config
         .alert()

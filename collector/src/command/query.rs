@@ -4,23 +4,27 @@ use crate::cli::{Language, Output, QueryArgs};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
 /// Asks and prints.
-#[expect(clippy::print_stdout, reason = "this command's answer goes to the shell")]
 pub async fn run(args: &QueryArgs, now_ms: i64) -> Result<()> {
     let language = args.language.unwrap_or_else(|| guess(&args.query));
     let (path, parameters) = request(args, language, now_ms);
     let answer = fetch(args, &path, &parameters).await?;
-    match args.output {
-        Output::Json => println!("{answer}"),
+    let text = match args.output {
+        Output::Json => format!("{answer}\n"),
         Output::Table => {
             let json: Value =
                 serde_json::from_str(&answer).context("the answer is not JSON; is this a binnacle?")?;
-            print!("{}", table(&json, language));
+            table(&json, language)
         }
+    };
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // `binnacle query … | head` has read enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write the answer"),
     }
-    Ok(())
 }
 
 /// A trace id is 32 hexadecimal digits. LogQL's selectors stand in braces without a name before them and without
@@ -85,17 +89,18 @@ async fn fetch(args: &QueryArgs, path: &str, parameters: &[(&str, String)]) -> R
     config.tls_config.ca_file = args.ca_file.clone();
     let client = runtime::client::Client::new(&config, Duration::from_secs(300))?;
     let url = format!("{}{path}", args.url.trim_end_matches('/'));
-    let response = client
-        .get(&url)?
-        .query(parameters)
-        .send()
-        .await
-        .with_context(|| {
-            format!(
-                "no binnacle answers at {}; start one with `binnacle`, or say where it is with --url",
-                args.url
-            )
-        })?;
+    let response = client.get(&url)?.query(parameters).send().await.map_err(|e| {
+        let hint = if e.is_connect() {
+            "; start one with `binnacle`, or say where it is with --url"
+        } else {
+            ""
+        };
+        anyhow::anyhow!(
+            "no answer from {}: {}{hint}",
+            args.url,
+            runtime::client::explain(&e)
+        )
+    })?;
     let (status, text) = (response.status(), response.text().await?);
     if status.is_success() {
         return Ok(text);
@@ -240,7 +245,7 @@ fn name_of(metric: &Value) -> String {
 }
 
 fn seconds_text(value: &Value) -> String {
-    let ns = (value.as_f64().unwrap_or_default() * 1e9).round();
+    let ns = (value.as_f64().unwrap_or_default() * 1e3).round() * 1e6;
     #[expect(clippy::cast_possible_truncation, reason = "times of the API fit")]
     wire::rfc3339::format_ns(ns as i64)
 }

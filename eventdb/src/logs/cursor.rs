@@ -61,6 +61,9 @@ impl Env {
             return Err(e);
         }
         self.context.note_damage(&e);
+        if let Some(budget) = &self.budget {
+            budget.warn(format!("the answer lacks damaged data: {e}"));
+        }
         Ok(())
     }
     /// The rows of a piece; `None` when none can match or they cannot be read.

@@ -5,7 +5,7 @@ use super::eval::Evaluator;
 use crate::columns::{ABSENT, Column, Steps};
 use model::metric::is_stale;
 use model::{
-    Answer, Columns, Error, ErrorKind, Hints, Labels, Predicate, Result, ScanBatch, ScanRequest, SeriesData,
+    Answer, Columns, Error, Hints, Labels, Predicate, Result, ScanBatch, ScanRequest, SeriesData,
     TimeRange,
 };
 
@@ -68,7 +68,12 @@ impl Evaluator<'_> {
             {
                 continue;
             }
-            refuse_histograms(&series)?;
+            if !series.histograms.is_empty() {
+                self.budget.warn(NO_HISTOGRAMS);
+                if series.values.is_empty() {
+                    continue;
+                }
+            }
             each(series)?;
         }
         Ok(())
@@ -137,19 +142,9 @@ pub(crate) fn sort_by_labels<T>(items: &mut [T], labels: impl Fn(&T) -> &Labels)
     items.sort_by(|a, b| labels(a).cmp(labels(b)));
 }
 
-/// A wrong number would be worse than none.
-fn refuse_histograms(series: &SeriesData) -> Result<()> {
-    if series.histograms.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Execution,
-        format!(
-            "{} has native histogram samples, which this version stores but does not evaluate; select other series",
-            series.labels
-        ),
-    ))
-}
+/// A wrong number would be worse than none, and one such series must not take the others with it.
+const NO_HISTOGRAMS: &str =
+    "native histogram samples were left out: this version stores them but does not evaluate them";
 
 /// Takes out the staleness markers.
 pub(crate) fn without_stale(series: &mut SeriesData) {
