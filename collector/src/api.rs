@@ -46,14 +46,15 @@ pub struct Api {
 
 /// All routes of the main port, behind their access. `receivers` takes data in.
 pub fn router(api: Api, receivers: axum::Router, auth: &Auth) -> axum::Router {
-    let read = axum::Router::new()
+    let read: axum::Router = axum::Router::new()
         .merge(prometheus::routes())
         .merge(loki::routes())
         .merge(jaeger::routes())
         .merge(status::routes())
         .merge(render::routes())
         .route_layer(auth.require(Access::Read))
-        .with_state(api.clone());
+        .with_state(api.clone())
+        .layer(tower_http::compression::CompressionLayer::new());
     let admin = admin::routes()
         .route_layer(auth.require(Access::Admin))
         .with_state(api);

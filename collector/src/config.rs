@@ -329,7 +329,6 @@ impl Config {
         scrape::Defaults {
             scrape_interval: self.global.scrape_interval,
             scrape_timeout: self.global.scrape_timeout.min(self.global.scrape_interval),
-            ..scrape::Defaults::default()
         }
     }
 }

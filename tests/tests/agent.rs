@@ -1,5 +1,7 @@
 //! The small program: collects, spools and relays to a collector with a token, across restarts of both.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use tests::binnacle::{Binnacle, Options, agent_program};
 use tests::peers;
 use tests::process::Process;
@@ -8,9 +10,9 @@ use tokio::process::Command;
 
 const AUTH: &str = "auth:\n  bearer:\n    - { token: w-token, access: [write] }\n    - { token: r-token, access: [read, write, admin] }\n";
 
-fn agent(folder: &std::path::Path, collector: &str, otlp: &str, log: &std::path::Path) -> Process {
+fn agent(folder: &std::path::Path, collector: &str, log: &std::path::Path) -> Process {
     let config = format!(
-        "collector: {{ url: '{collector}', otlp_url: '{otlp}', bearer_token: w-token }}\nagent:\n  interval: 500ms\n  logs: {{ poll_interval: 50ms, \
+        "collector: {{ url: '{collector}', bearer_token: w-token }}\nagent:\n  interval: 500ms\n  logs: {{ poll_interval: 50ms, \
          discovery_interval: 100ms, files: [{{ glob: '{}', labels: {{ app: relayed }} }}] }}\n",
         log.display()
     );
@@ -53,7 +55,7 @@ async fn the_agent_relays_all_three_signals_across_restarts() {
         options = options.with_argument(*flag).with_argument(address);
     }
     let mut binnacle = Binnacle::start(&data, &options).await.unwrap();
-    let mut agent_process = agent(folder.path(), &binnacle.url, &binnacle.otlp_http, &log);
+    let mut agent_process = agent(folder.path(), &binnacle.url, &log);
     let otlp = otlp_http(&mut agent_process).await;
 
     let lines = |binnacle: &Binnacle| {
@@ -135,7 +137,7 @@ async fn the_agent_relays_all_three_signals_across_restarts() {
         .map(|mut f| std::io::Write::write_all(&mut f, b"line 1\n").unwrap())
         .unwrap();
     agent_process.kill().await.unwrap();
-    let mut agent_process = agent(folder.path(), &binnacle.url, &binnacle.otlp_http, &log);
+    let mut agent_process = agent(folder.path(), &binnacle.url, &log);
     binnacle = Binnacle::start(&data, &options).await.unwrap();
     let both = expect(vec!["line 0".into(), "line 1".into()]);
     wait::until("each line once", || async { both(lines(&binnacle).await) }).await;
@@ -173,7 +175,7 @@ async fn a_wrong_token_is_said_clearly() {
     .await
     .unwrap();
     let log = folder.path().join("x.log");
-    let mut agent_process = agent(folder.path(), &binnacle.url, &binnacle.otlp_http, &log);
+    let mut agent_process = agent(folder.path(), &binnacle.url, &log);
     agent_process
         .wait_for_line("a clear word about the token", |l| {
             (l.contains("401") || l.contains("token is not known")).then_some(())

@@ -1,5 +1,7 @@
 //! Alerts: rule files, the webhook's payload, and a restart that pages nobody twice and forgets nothing.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use serde_json::Value;
 use std::path::Path;
 use tests::binnacle::{Binnacle, Options};

@@ -1,5 +1,7 @@
 //! Holds the table of crates: who may depend on whom, what each file opens with, and what stays out of the agent.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,9 +62,24 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
+/// This machine's triple: what other platforms need may never have been downloaded.
+fn host() -> String {
+    let output = Command::new("rustc").arg("-vV").output().expect("rustc runs");
+    let text = String::from_utf8(output.stdout).expect("versions are text");
+    let host = text.lines().find_map(|l| l.strip_prefix("host: "));
+    host.expect("rustc names its host").to_owned()
+}
+
 fn metadata() -> serde_json::Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--filter-platform",
+            &host(),
+        ])
         .current_dir(root())
         .output()
         .expect("cargo metadata runs");
@@ -112,6 +129,52 @@ fn dependencies_follow_the_table() {
                 "{name} must not depend on {dependency}"
             );
         }
+    }
+}
+
+/// Licences that may come into the house: those of deny.toml, which `cargo deny` checks in more depth.
+#[test]
+fn every_dependency_has_a_licence_of_the_list() {
+    let deny = std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
+    let list = deny
+        .split_once("allow = [")
+        .expect("a list")
+        .1
+        .split_once(']')
+        .expect("its end")
+        .0;
+    let allowed: BTreeSet<&str> = list
+        .split(',')
+        .map(|l| l.trim().trim_matches('"'))
+        .filter(|l| !l.is_empty())
+        .collect();
+    assert!(allowed.contains("Apache-2.0"), "{allowed:?}");
+    let metadata = metadata();
+    let used: BTreeSet<&str> = metadata["resolve"]["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .map(|n| text(&n["id"]))
+        .collect();
+    for package in metadata["packages"].as_array().expect("packages") {
+        if !used.contains(text(&package["id"])) {
+            continue;
+        }
+        let licence = text(&package["license"])
+            .replace(['(', ')'], " ")
+            .replace('/', " OR ");
+        // Enough for the forms that occur: one alternative all of whose parts are allowed.
+        let fits = licence
+            .split(" OR ")
+            .any(|one| one.split(" AND ").all(|part| allowed.contains(part.trim())))
+            || licence
+                .split(" AND ")
+                .all(|part| part.split(" OR ").any(|one| allowed.contains(one.trim())));
+        assert!(
+            fits,
+            "{} {}: {:?} is not in deny.toml",
+            package["name"], package["version"], package["license"]
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! Bad input: each one clear error, with its place and the right code, and nothing else is harmed.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use std::io::Write as _;
 use tests::binnacle::{Binnacle, Options, command};
 use tests::process::Process;

@@ -1,5 +1,7 @@
 //! The page in headless Chromium: Playwright's tests against a running program with all three signals in it.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use tests::binnacle::{Binnacle, Options};
 use tests::peers::{self, Container, Limits};
 use tests::wait;

@@ -1,5 +1,7 @@
 //! Closed by default: addresses, tokens for read, write and admin, TLS on every listener.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use tests::binnacle::{Binnacle, Options, command};
 use tests::process::Process;
 

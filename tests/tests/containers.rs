@@ -1,5 +1,7 @@
 //! Containers of Debian's runc: their load and limits, the OOM kill that reaches a webhook, one identity in three signals.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tests::binnacle::{Binnacle, Options};

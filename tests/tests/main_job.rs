@@ -1,5 +1,7 @@
 //! The main job: one command, and this machine's own metrics, logs and traces can be asked.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use tests::binnacle::{Binnacle, Options, command};
 use tests::process::Process;
 use tests::wait;
@@ -208,4 +210,36 @@ async fn two_programs_do_not_share_a_data_directory() {
     assert_ne!(second.wait().await.unwrap().code(), Some(0));
     let said = second.output();
     assert!(said.contains("in use") && said.contains("data"), "{said}");
+}
+
+#[tokio::test]
+async fn flags_win_over_the_environment_which_wins_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = || format!("127.0.0.1:{}", tests::peers::free_port().unwrap());
+    let (by_flag, by_environment) = (free(), free());
+    let config = format!("listen: {0}\notlp_grpc: {0}\nno_agent: true\n", "127.0.0.1:1");
+    let file = folder.path().join("b.yml");
+    std::fs::write(&file, config).unwrap();
+    let mut command = tokio::process::Command::new(tests::binnacle::program());
+    command.args(["--listen", &by_flag, "--otlp-http", "127.0.0.1:0"]);
+    command
+        .env("BINNACLE_CONFIG", &file)
+        .env("BINNACLE_DATA_DIR", folder.path().join("from-env"));
+    command
+        .env("BINNACLE_LISTEN", "127.0.0.1:1")
+        .env("BINNACLE_OTLP_GRPC", &by_environment);
+    let mut process = Process::start("binnacle", command).unwrap();
+    process
+        .wait_for_line("ready", |l| (l.trim() == "ready").then_some(()))
+        .await
+        .unwrap();
+    let banner = process.output();
+    assert!(banner.contains(&format!("http://{by_flag}/")), "{banner}");
+    assert!(banner.contains(&format!("grpc {by_environment}")), "{banner}");
+    assert!(
+        !banner.contains("of this node"),
+        "no agent, by the file: {banner}"
+    );
+    assert!(folder.path().join("from-env/FORMAT").is_file());
+    assert_eq!(process.terminate().await.unwrap().code(), Some(0));
 }

@@ -1,5 +1,7 @@
 //! Real peers and clients: Debian's node exporter and Prometheus, promtool, the Python OpenTelemetry SDK.
 
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
 use tests::binnacle::{Binnacle, Options};
 use tests::peers;
 use tests::wait;

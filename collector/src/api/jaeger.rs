@@ -57,7 +57,7 @@ async fn services(State(api): State<Api>, headers: HeaderMap) -> ApiResult {
             query::traces::services(&*traces, &tenant, b)
         })
         .await?;
-    Ok(json(envelope(serde_json::json!(names), names.len()).to_string()))
+    Ok(json(envelope(&serde_json::json!(names), names.len()).to_string()))
 }
 
 async fn operations_of_service(
@@ -71,7 +71,7 @@ async fn operations_of_service(
         .map(|o| o.name)
         .collect();
     names.dedup();
-    Ok(json(envelope(serde_json::json!(names), names.len()).to_string()))
+    Ok(json(envelope(&serde_json::json!(names), names.len()).to_string()))
 }
 
 async fn operations(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
@@ -90,7 +90,7 @@ async fn operations(State(api): State<Api>, headers: HeaderMap, params: Params) 
         .iter()
         .map(|o| serde_json::json!({ "name": o.name, "spanKind": o.kind.as_str() }))
         .collect();
-    Ok(json(envelope(serde_json::json!(rows), rows.len()).to_string()))
+    Ok(json(envelope(&serde_json::json!(rows), rows.len()).to_string()))
 }
 
 async fn find_operations(
@@ -119,7 +119,9 @@ async fn by_id(State(api): State<Api>, Path(id): Path<String>, headers: HeaderMa
         })
         .await?;
     match found {
-        Some(groups) => Ok(json(envelope(serde_json::json!([trace(&groups)]), 1).to_string())),
+        Some(groups) => Ok(json(
+            envelope(&serde_json::json!([trace(&groups)]), 1).to_string(),
+        )),
         None => Err(Error::new(model::ErrorKind::NotFound, "trace not found").into()),
     }
 }
@@ -153,7 +155,7 @@ async fn search(State(api): State<Api>, headers: HeaderMap, params: Params) -> A
         }
     }
     let rows: Vec<_> = found.iter().map(|groups| trace(groups)).collect();
-    Ok(json(envelope(serde_json::json!(rows), rows.len()).to_string()))
+    Ok(json(envelope(&serde_json::json!(rows), rows.len()).to_string()))
 }
 
 fn trace_query(api: &Api, params: &Params) -> Result<Search> {

@@ -5,7 +5,7 @@ use model::{Attributes, Resource, ResourceSpans, Span, SpanKind, Value};
 use serde_json::{Value as Json, json};
 
 /// The answer around a list.
-pub fn envelope(data: Json, total: usize) -> Json {
+pub fn envelope(data: &Json, total: usize) -> Json {
     json!({ "data": data, "total": total, "limit": 0, "offset": 0, "errors": null })
 }
 

@@ -139,10 +139,7 @@ fn time_range(api: &Api, params: &Params) -> Result<TimeRange> {
 }
 
 async fn label_names(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
-    ask(&api, &headers, &params, |reader, request| {
-        reader.label_names(request)
-    })
-    .await
+    ask(&api, &headers, &params, model::Read::label_names).await
 }
 
 async fn label_values(
@@ -158,7 +155,7 @@ async fn label_values(
 }
 
 async fn series(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
-    ask(&api, &headers, &params, |reader, request| reader.series(request)).await
+    ask(&api, &headers, &params, model::Read::series).await
 }
 
 /// Asks once for each selector of `query` or `match[]` (once for everything when there is none).

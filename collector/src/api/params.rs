@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{Method, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use model::time::{NS_PER_MS, NS_PER_S};
 use model::{Error, Result};
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             // axum's default limit of 2 MiB holds here.
             let body = Bytes::from_request(request, state)
                 .await
-                .map_err(|e| e.into_response())?;
+                .map_err(IntoResponse::into_response)?;
             pairs.extend(parse_pairs(&body));
         }
         Ok(Self(pairs))

@@ -188,7 +188,7 @@ fn list<T: serde::Serialize>((items, more): (Vec<T>, bool)) -> ApiResult {
 async fn label_names(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
     list(
         Selection::of(&headers, &params)?
-            .ask(&api, |reader, request| reader.label_names(request))
+            .ask(&api, model::Read::label_names)
             .await?,
     )
 }
@@ -210,8 +210,6 @@ async fn series(State(api): State<Api>, headers: HeaderMap, params: Params) -> A
     if selection.selectors.is_empty() {
         return Err(Error::bad_data("no match[] parameter provided").into());
     }
-    let (found, more): (Vec<Labels>, bool) = selection
-        .ask(&api, |reader, request| reader.series(request))
-        .await?;
+    let (found, more): (Vec<Labels>, bool) = selection.ask(&api, model::Read::series).await?;
     list((found, more))
 }

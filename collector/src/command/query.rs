@@ -84,8 +84,10 @@ fn request(args: &QueryArgs, language: Language, now_ms: i64) -> (String, Vec<(&
 }
 
 async fn fetch(args: &QueryArgs, path: &str, parameters: &[(&str, String)]) -> Result<String> {
-    let mut config = runtime::client::HttpConfig::default();
-    config.bearer_token = args.token.as_deref().map(runtime::secret::Secret::new);
+    let mut config = runtime::client::HttpConfig {
+        bearer_token: args.token.as_deref().map(runtime::secret::Secret::new),
+        ..runtime::client::HttpConfig::default()
+    };
     config.tls_config.ca_file = args.ca_file.clone();
     let client = runtime::client::Client::new(&config, Duration::from_secs(300))?;
     let url = format!("{}{path}", args.url.trim_end_matches('/'));
