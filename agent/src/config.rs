@@ -70,8 +70,22 @@ impl Config {
         if let Some((key, _)) = positive.iter().find(|(_, ok)| !ok) {
             return Err(model::Error::bad_data(format!("{key} must be more than zero")));
         }
+        for file in &logs.files {
+            let bad = |why: String| model::Error::bad_data(format!("agent.logs.files: {why}"));
+            glob::Pattern::new(&file.glob)
+                .map_err(|e| bad(format!("glob {:?} cannot be read: {e}", file.glob)))?;
+            if let Some(name) = file.labels.keys().find(|name| !is_label_name(name)) {
+                return Err(bad(format!(
+                    "{name:?} is not a label name: use a-z A-Z 0-9 and _, and start with a letter"
+                )));
+            }
+        }
         Ok(tenant)
     }
+}
+
+fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with("__") && model::identity::label_name(name) == name
 }
 
 /// Which log files to follow, and how much at a time.
@@ -112,6 +126,8 @@ impl Default for LogsConfig {
                 pattern("/var/lib/docker/containers/*/*-json.log"),
                 pattern("/var/log/syslog"),
                 pattern("/var/log/messages"),
+                pattern("/var/log/*.log"),
+                pattern("/var/log/*/*.log"),
             ],
             poll_interval: Duration::from_millis(250),
             discovery_interval: Duration::from_secs(2),
@@ -174,6 +190,14 @@ mod tests {
         ] {
             let e = read(bad).unwrap_err();
             assert!(e.contains(says), "{bad}: {e}");
+        }
+        for (bad, says) in [
+            ("logs: {files: [{glob: '[a'}]}", "glob"),
+            ("logs: {files: [{glob: a, labels: {a-b: c}}]}", "a-b"),
+            ("logs: {files: [{glob: a, labels: {__bad: c}}]}", "__bad"),
+        ] {
+            let e = read(bad).unwrap().check().unwrap_err();
+            assert!(e.message().contains(says), "{bad}: {e}");
         }
         let zero = Config {
             interval: Duration::ZERO,

@@ -1,8 +1,9 @@
 //! The chores of the project: `cargo xtask test|soak|fuzz|bench`.
 //!
 //! `test` is the README's second command and all that CI calls: it installs what the tests need, checks format
-//! and lints, builds the programs once, and runs every test against them. The long runs are chores of their own;
-//! each has a short version inside `test`.
+//! and lints, builds the programs once, and runs every test against them. The long runs are chores of their own, and
+//! each has a short version among the tests: fewer seeds and kills (soak), the kept corpora with seeded mutations (fuzz),
+//! two scrapes instead of sixty (bench).
 
 mod shell;
 mod toolbox;
@@ -88,8 +89,8 @@ fn test() -> Result<()> {
     }
     let programs = build_programs()?;
     Step::cargo("unit tests", &["test", "--workspace", "--exclude", "tests"]).run()?;
-    // Last, so that the run ends with the test runner's own closing lines. One end-to-end test at a time: each
-    // starts several programs, and two processors are all that CI has.
+    // Last, so that the run ends with the test runner's own closing lines. Two at a time: each test starts several
+    // programs, and two processors are all that CI has.
     Step::cargo(
         "end-to-end and browser tests",
         &["test", "--package", "tests", "--", "--test-threads=2"],
