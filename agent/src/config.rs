@@ -127,7 +127,6 @@ impl Default for LogsConfig {
                 pattern("/var/log/syslog"),
                 pattern("/var/log/messages"),
                 pattern("/var/log/*.log"),
-                pattern("/var/log/*/*.log"),
             ],
             poll_interval: Duration::from_millis(250),
             discovery_interval: Duration::from_secs(2),

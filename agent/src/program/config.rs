@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn otlp_goes_to_its_own_port_unless_told() {
+    fn otlp_goes_to_the_main_address_unless_told() {
         let addresses = |url: &str, otlp: Option<&str>| {
             Collector {
                 url: url.to_owned(),
@@ -284,7 +284,7 @@ mod tests {
         };
         assert_eq!(
             addresses("https://c:9090", None),
-            Addresses::new("https://c:9090", Some("https://c:4318"))
+            Addresses::new("https://c:9090", Some("https://c:9090"))
         );
         assert_eq!(
             addresses("http://c/binnacle/", Some("http://c/otlp")),
