@@ -5,8 +5,7 @@ use super::eval::Evaluator;
 use crate::columns::{ABSENT, Column, Steps};
 use model::metric::is_stale;
 use model::{
-    Answer, Columns, Error, Hints, Labels, Predicate, Result, ScanBatch, ScanRequest, SeriesData,
-    TimeRange,
+    Answer, Columns, Error, Hints, Labels, Predicate, Result, ScanBatch, ScanRequest, SeriesData, TimeRange,
 };
 
 /// The function and the width of the range selector that a scan is for.
