@@ -247,9 +247,9 @@ fn name_of(metric: &Value) -> String {
 }
 
 fn seconds_text(value: &Value) -> String {
-    let ns = (value.as_f64().unwrap_or_default() * 1e3).round() * 1e6;
+    let ms = (value.as_f64().unwrap_or_default() * 1e3).round();
     #[expect(clippy::cast_possible_truncation, reason = "times of the API fit")]
-    wire::rfc3339::format_ns(ns as i64)
+    wire::rfc3339::format_ns((ms as i64).saturating_mul(model::time::NS_PER_MS))
 }
 
 #[cfg(test)]
