@@ -219,6 +219,9 @@ impl LogScan {
 
     fn advance(&mut self) -> Result<Option<LogBatch>> {
         loop {
+            if let Some(budget) = &self.env.budget {
+                budget.check()?;
+            }
             let fence = self.parts.last().map(|(key, _, _)| *key);
             let top = self.queue.peek().map(|Reverse((key, _))| *key);
             let Some(next) = fence.into_iter().chain(top).min() else {
