@@ -2,12 +2,4 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use wire::Quota;
-use wire::otlp::{Encoding, decode_metrics};
-
-fuzz_target!(|data: &[u8]| {
-    for encoding in [Encoding::Protobuf, Encoding::Json] {
-        let _ = decode_metrics(data, encoding, 0, &Quota::new(1 << 24));
-    }
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::otlp_metrics(data));

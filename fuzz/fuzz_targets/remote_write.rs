@@ -2,13 +2,4 @@
 
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use wire::Quota;
-use wire::remote_write::{decode, encode};
-
-fuzz_target!(|data: &[u8]| {
-    let Ok(decoded) = decode(data, &Quota::new(1 << 24)) else { return };
-    let body = encode(&decoded.payload);
-    let again = decode(&body, &Quota::new(1 << 26)).expect("what we write can be read");
-    assert_eq!(encode(&again.payload), body);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::remote_write(data));

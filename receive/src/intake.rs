@@ -1,6 +1,7 @@
 //! The way in that all protocols share: headers, body, decoding, one write, counters.
 
 use crate::options::{Options, Place};
+use crate::refusal::{self, Refusal};
 use crate::{Service, metrics};
 use axum::body::Body;
 use axum::response::Response;
@@ -114,7 +115,11 @@ pub(crate) struct Arrived {
 
 impl Service {
     /// Takes a request in as far as it is the same for all protocols.
-    pub(crate) async fn arrive(&self, protocol: &'static str, request: Request<Body>) -> Result<Arrived> {
+    pub(crate) async fn arrive(
+        &self,
+        protocol: &'static str,
+        request: Request<Body>,
+    ) -> refusal::Result<Arrived> {
         let place = self.options.enter()?;
         let tenant = runtime::http::tenant_of(request.headers())?;
         let origin = origin_of(request.headers())?;
@@ -141,17 +146,21 @@ impl Service {
         })
     }
 
-    /// Counts an answer.
-    pub(crate) fn answered(&self, protocol: &'static str, code: &str) {
-        self.options
-            .meter()
-            .counter(&metrics::REQUESTS, &[protocol, code])
-            .inc();
+    /// Counts an answer, and why it refuses the whole request if it does.
+    pub(crate) fn answered(&self, protocol: &'static str, code: &str, refused: Option<&Refusal>) {
+        let meter = self.options.meter();
+        meter.counter(&metrics::REQUESTS, &[protocol, code]).inc();
+        if let Some(Refusal { error, reason }) = refused {
+            meter
+                .counter(&metrics::REFUSED_REQUESTS, &[protocol, reason])
+                .inc();
+            tracing::debug!(protocol, reason, "{error}");
+        }
     }
 }
 
 /// Reads a body of at most so many bytes.
-async fn read_body(request: Request<Body>, max_bytes: u64) -> Result<Bytes> {
+async fn read_body(request: Request<Body>, max_bytes: u64) -> refusal::Result<Bytes> {
     let promised = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -174,12 +183,13 @@ async fn read_body(request: Request<Body>, max_bytes: u64) -> Result<Bytes> {
     }
     drop(kept);
     discard(body).await;
-    Err(Error::new(
+    let error = Error::new(
         ErrorKind::TooLarge,
         format!(
             "the body is larger than {max_bytes} bytes (limits.ingest.max_body_bytes); send smaller batches or raise the limit"
         ),
-    ))
+    );
+    Err(Refusal::new(refusal::MAX_BODY_BYTES, error))
 }
 
 /// Reads on for a moment and throws it away: a sender that is still writing when the connection closes never sees
@@ -258,7 +268,7 @@ impl Arrived {
 pub(crate) fn plain_answer(
     service: &Service,
     protocol: &'static str,
-    result: Result<WriteOutcome>,
+    result: &refusal::Result<WriteOutcome>,
 ) -> Response {
     let response = match result {
         Ok(outcome) if outcome.rejected.is_empty() => {
@@ -267,9 +277,9 @@ pub(crate) fn plain_answer(
             response
         }
         Ok(outcome) => runtime::http::plain_error(&Error::bad_data(outcome.rejection_message())),
-        Err(e) => plain_error(&e),
+        Err(refusal) => plain_error(&refusal.error),
     };
-    service.answered(protocol, response.status().as_str());
+    service.answered(protocol, response.status().as_str(), result.as_ref().err());
     response
 }
 

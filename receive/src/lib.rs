@@ -11,6 +11,7 @@ mod loki;
 mod metrics;
 mod options;
 mod otlp;
+mod refusal;
 mod remote_write;
 
 pub use intake::{AGENT_HEADER, EPOCH_HEADER, SEQUENCE_HEADER, STREAM_HEADER, origin_headers, origin_of};

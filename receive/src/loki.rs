@@ -1,6 +1,7 @@
 //! Loki's push API: `POST /loki/api/v1/push`.
 
 use crate::intake::{header_text, plain_answer};
+use crate::refusal::Result;
 use crate::{Options, Service};
 use axum::Router;
 use axum::body::Body;
@@ -8,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use http::{Request, header};
-use model::{Result, Sinks, WriteOutcome};
+use model::{Sinks, WriteOutcome};
 use wire::Quota;
 use wire::compression::{Encoding, decompress};
 use wire::loki::Format;
@@ -25,7 +26,7 @@ pub fn loki_push(options: Options, sinks: Sinks) -> Router {
 
 async fn push(State(service): State<Service>, request: Request<Body>) -> Response {
     let result = write(&service, request).await;
-    plain_answer(&service, PROTOCOL, result)
+    plain_answer(&service, PROTOCOL, &result)
 }
 
 async fn write(service: &Service, request: Request<Body>) -> Result<WriteOutcome> {
@@ -44,5 +45,5 @@ async fn write(service: &Service, request: Request<Body>) -> Result<WriteOutcome
             Format::Json => wire::loki::decode_json(&body),
         }
     };
-    arrived.write("logs", &service.sinks.logs, decode).await
+    Ok(arrived.write("logs", &service.sinks.logs, decode).await?)
 }

@@ -38,6 +38,20 @@ pub(crate) static REJECTED: MetricDef = MetricDef {
     kind: MetricKind::Counter,
     labels: &["protocol", "signal", "reason"],
 };
+pub(crate) static REFUSED_REQUESTS: MetricDef = MetricDef {
+    name: "binnacle_receive_refused_requests_total",
+    help: "Requests that were refused as a whole, by protocol and reason (a limit's key, or the kind of error).",
+    kind: MetricKind::Counter,
+    labels: &["protocol", "reason"],
+};
 
 /// All of them, for the list of the program's metrics.
-pub static METRICS: [&MetricDef; 6] = [&REQUESTS, &IN_FLIGHT, &BYTES, &ACCEPTED, &DUPLICATES, &REJECTED];
+pub static METRICS: [&MetricDef; 7] = [
+    &REQUESTS,
+    &IN_FLIGHT,
+    &BYTES,
+    &ACCEPTED,
+    &DUPLICATES,
+    &REJECTED,
+    &REFUSED_REQUESTS,
+];

@@ -1,7 +1,8 @@
 //! What all routers of a program share: limits, time, counters, and the places for requests in flight.
 
 use crate::metrics;
-use model::{Clock, Error, Gauge, IngestLimits, Meter, Result};
+use crate::refusal::{self, Refusal, Result};
+use model::{Clock, Error, Gauge, IngestLimits, Meter};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -43,13 +44,14 @@ impl Options {
     /// Takes a place among the requests in flight, or says that there is none.
     pub(crate) fn enter(&self) -> Result<Place> {
         let permit = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| {
-            Error::unavailable(
+            let error = Error::unavailable(
                 format!(
                     "{} requests are being written already (limits.ingest.max_inflight_requests); try again",
                     self.0.limits.max_inflight_requests
                 ),
                 Duration::from_secs(1),
-            )
+            );
+            Refusal::new(refusal::MAX_INFLIGHT_REQUESTS, error)
         })?;
         self.0.in_flight.add(1);
         Ok(Place {

@@ -1,6 +1,7 @@
 //! Prometheus remote write 1.0: `POST /api/v1/write`.
 
 use crate::intake::{header_text, plain_answer};
+use crate::refusal::Result;
 use crate::{Options, Service};
 use axum::Router;
 use axum::body::Body;
@@ -8,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use http::{Request, header};
-use model::{Result, Sinks, WriteOutcome};
+use model::{Sinks, WriteOutcome};
 use wire::Quota;
 use wire::compression::{Encoding, decompress};
 
@@ -24,7 +25,7 @@ pub fn remote_write(options: Options, sinks: Sinks) -> Router {
 
 async fn push(State(service): State<Service>, request: Request<Body>) -> Response {
     let result = write(&service, request).await;
-    plain_answer(&service, PROTOCOL, result)
+    plain_answer(&service, PROTOCOL, &result)
 }
 
 async fn write(service: &Service, request: Request<Body>) -> Result<WriteOutcome> {
@@ -40,5 +41,5 @@ async fn write(service: &Service, request: Request<Body>) -> Result<WriteOutcome
         let body = decompress(encoding, body, max_bytes)?;
         wire::remote_write::decode(&body, &Quota::for_body(max_bytes))
     };
-    arrived.write("metrics", &service.sinks.metrics, decode).await
+    Ok(arrived.write("metrics", &service.sinks.metrics, decode).await?)
 }

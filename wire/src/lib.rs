@@ -10,7 +10,7 @@
 //! | [`exposition`] | Prometheus text and OpenMetrics text |
 //! | [`container_log`] | log lines as container runtimes write them |
 //!
-//! Every parser has a fuzz target in `fuzz/`.
+//! Every parser has a fuzz target in `fuzz/`; `tests/fuzz.rs` is a short run of all of them.
 
 pub mod compression;
 pub mod container_log;

@@ -7,6 +7,7 @@
 
 use super::export;
 use crate::intake::header_text;
+use crate::refusal;
 use crate::{Options, Service};
 use axum::Router;
 use axum::body::Body;
@@ -50,22 +51,24 @@ pub fn otlp_grpc(options: Options, sinks: Sinks) -> Router {
 
 async fn handle(State(service): State<Service>, signal: Signal, request: Request<Body>) -> Response {
     let headers = request.headers().clone();
-    let (code, response) = match write(&service, signal, request).await {
-        Ok(message) => (0, message_answer(&message)),
-        Err(e) => (grpc_code_of(&e), error_answer(&headers, &e)),
+    let result = write(&service, signal, request).await;
+    let (code, response) = match &result {
+        Ok(message) => (0, message_answer(message)),
+        Err(refusal) => (
+            grpc_code_of(&refusal.error),
+            error_answer(&headers, &refusal.error),
+        ),
     };
-    service.answered(PROTOCOL, &code.to_string());
+    service.answered(PROTOCOL, &code.to_string(), result.as_ref().err());
     response
 }
 
-async fn write(service: &Service, signal: Signal, request: Request<Body>) -> Result<Vec<u8>> {
+async fn write(service: &Service, signal: Signal, request: Request<Body>) -> refusal::Result<Vec<u8>> {
     let headers = request.headers();
     if !is_grpc(headers) {
         let shown = header_text(headers, &header::CONTENT_TYPE).unwrap_or_default();
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("content type {shown:?} is not supported on this path; send application/grpc"),
-        ));
+        let message = format!("content type {shown:?} is not supported on this path; send application/grpc");
+        return Err(Error::new(ErrorKind::Unsupported, message).into());
     }
     let packed = compression::Encoding::from_header(header_text(headers, &GRPC_ENCODING))?;
     let mut arrived = service.arrive(PROTOCOL, request).await?;
@@ -75,7 +78,7 @@ async fn write(service: &Service, signal: Signal, request: Request<Body>) -> Res
     } else {
         compression::Encoding::Identity
     };
-    export(service, arrived, signal, packed, Encoding::Protobuf).await
+    Ok(export(service, arrived, signal, packed, Encoding::Protobuf).await?)
 }
 
 /// Takes the head off the one frame of a unary call; whether its message is packed.

@@ -2,6 +2,7 @@
 
 use super::export;
 use crate::intake::{add_retry_after, header_text, plain_error};
+use crate::refusal::{Refusal, Result};
 use crate::{Options, Service};
 use axum::Router;
 use axum::body::Body;
@@ -9,7 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use http::{HeaderValue, Request, header};
-use model::{Error, Result, Sinks};
+use model::{Error, Sinks};
 use runtime::http::{grpc_code_of, retry_after, status_of};
 use wire::compression;
 use wire::otlp::{Encoding, Signal, Status, encode_status};
@@ -28,15 +29,16 @@ pub fn otlp_http(options: Options, sinks: Sinks) -> Router {
 }
 
 async fn handle(State(service): State<Service>, signal: Signal, request: Request<Body>) -> Response {
-    let response = match Encoding::from_content_type(header_text(request.headers(), &header::CONTENT_TYPE)) {
+    let content_type = header_text(request.headers(), &header::CONTENT_TYPE);
+    let (response, refused) = match Encoding::from_content_type(content_type) {
         // Without an encoding of the request there is none for the answer.
-        Err(e) => plain_error(&e),
+        Err(e) => (plain_error(&e), Some(Refusal::from(e))),
         Ok(encoding) => match write(&service, signal, encoding, request).await {
-            Ok(body) => encoded(encoding, body),
-            Err(e) => error_answer(&e, encoding),
+            Ok(body) => (encoded(encoding, body), None),
+            Err(refusal) => (error_answer(&refusal.error, encoding), Some(refusal)),
         },
     };
-    service.answered(PROTOCOL, response.status().as_str());
+    service.answered(PROTOCOL, response.status().as_str(), refused.as_ref());
     response
 }
 
@@ -49,7 +51,7 @@ async fn write(
     let header = header_text(request.headers(), &header::CONTENT_ENCODING);
     let packed = compression::Encoding::from_header(header)?;
     let arrived = service.arrive(PROTOCOL, request).await?;
-    export(service, arrived, signal, packed, encoding).await
+    Ok(export(service, arrived, signal, packed, encoding).await?)
 }
 
 fn encoded(encoding: Encoding, body: Vec<u8>) -> Response {

@@ -26,6 +26,16 @@ impl Counters {
     pub(crate) fn get(&self, key: &str) -> u64 {
         self.0.lock().unwrap().get(key).map_or(0, Counter::get)
     }
+    /// Protocol, reason and number of all requests that were refused as a whole.
+    pub(crate) fn refused(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap();
+        all.iter()
+            .filter_map(|(key, counter)| {
+                let labels = key.strip_prefix("binnacle_receive_refused_requests_total ")?;
+                Some(format!("{labels} {}", counter.get()))
+            })
+            .collect()
+    }
 }
 
 impl Meter for Counters {

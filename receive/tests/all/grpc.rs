@@ -112,6 +112,7 @@ async fn all_signals_are_stored() {
     MetricsServiceClient::new(channel).export(request).await.unwrap();
     assert_eq!(s.series("default"), ["g 3@7"]);
     assert_eq!(s.counters.get("binnacle_receive_requests_total otlp_grpc 0"), 5);
+    assert!(s.counters.refused().is_empty());
     assert_eq!(
         s.counters.get("binnacle_receive_duplicates_total otlp_grpc logs"),
         4
@@ -243,4 +244,13 @@ async fn bad_calls() {
     assert_eq!(r.status(), 415);
     assert!(r.text().await.unwrap().contains("application/grpc"));
     assert_eq!(s.counters.get("binnacle_receive_requests_total otlp_grpc 3"), 10);
+    assert_eq!(
+        s.counters.refused(),
+        [
+            "otlp_grpc bad_data 7",
+            "otlp_grpc max_body_bytes 1",
+            "otlp_grpc max_decompressed_bytes 2",
+            "otlp_grpc unsupported 2",
+        ]
+    );
 }

@@ -230,6 +230,15 @@ async fn bad_requests() {
         .unwrap();
     assert_eq!(r.status(), 405);
     assert!(s.counters.get("binnacle_receive_requests_total otlp_http 413") >= 7);
+    assert_eq!(
+        s.counters.refused(),
+        [
+            "otlp_http bad_data 4",
+            "otlp_http max_body_bytes 2",
+            "otlp_http max_decompressed_bytes 5",
+            "otlp_http unsupported 4",
+        ]
+    );
 }
 
 /// Code and message of a `google.rpc.Status`, read by an independent implementation.
@@ -260,6 +269,7 @@ async fn chunked_bodies_are_limited() {
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 413");
+    assert_eq!(s.counters.refused(), ["otlp_http max_body_bytes 1",]);
 }
 
 #[tokio::test]
@@ -288,7 +298,20 @@ async fn the_stores_word_reaches_the_exporter() {
     )
     .await;
     check(Error::limit("max_streams is reached"), 429, Some("5")).await;
+    let tenants = "there are 64 tenants already (limits.ingest.max_tenants)";
+    check(Error::limit(tenants), 429, Some("5")).await;
+    check(Error::new(ErrorKind::Timeout, "too slow"), 504, None).await;
     check(Error::new(ErrorKind::Internal, "a bug"), 500, None).await;
+    assert_eq!(
+        s.counters.refused(),
+        [
+            "otlp_http limit 1",
+            "otlp_http max_tenants 1",
+            "otlp_http other 1",
+            "otlp_http timeout 1",
+            "otlp_http unavailable 1",
+        ]
+    );
     *s.door.fail.lock().unwrap() = None;
     let refused = Rejection {
         reason: "label_limit",

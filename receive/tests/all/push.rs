@@ -117,6 +117,16 @@ async fn remote_write_refuses() {
         "no metric name",
     )
     .await;
+    // The last was well-formed: its series are counted, not the request.
+    assert_eq!(
+        s.counters.refused(),
+        [
+            "remote_write bad_data 2",
+            "remote_write max_body_bytes 1",
+            "remote_write max_decompressed_bytes 2",
+            "remote_write unsupported 3",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -191,6 +201,14 @@ async fn the_stores_word_reaches_the_sender() {
     .await;
     check(Error::limit("max_series is reached"), 429, Some("5")).await;
     check(Error::internal("a bug"), 500, None).await;
+    assert_eq!(
+        s.counters.refused(),
+        [
+            "remote_write limit 1",
+            "remote_write other 1",
+            "remote_write unavailable 1",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -295,6 +313,15 @@ async fn loki_push_refuses() {
         "no labels",
     )
     .await;
+    assert_eq!(
+        s.counters.refused(),
+        [
+            "loki_push bad_data 2",
+            "loki_push max_body_bytes 1",
+            "loki_push max_decompressed_bytes 1",
+            "loki_push unsupported 1",
+        ]
+    );
     let mixed =
         r#"{"streams":[{"stream":{},"values":[["1","x"]]},{"stream":{"a":"b"},"values":[["1","good"]]}]}"#;
     let r = s

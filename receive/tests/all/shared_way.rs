@@ -151,6 +151,7 @@ async fn requests_in_flight_are_limited() {
             .unwrap()
             .contains("limits.ingest.max_inflight_requests")
     );
+    assert_eq!(s.counters.refused(), ["otlp_http max_inflight_requests 1",]);
     gate.add_permits(100);
     assert_eq!(first.await.unwrap().unwrap().status(), 204);
     assert_eq!(push(&s).send().await.unwrap().status(), 204);
