@@ -109,6 +109,15 @@ function build(nowSeconds) {
   for (const [job, instance, up] of [["node", "127.0.0.1:9100", 1], ["binnacle", "127.0.0.1:9090", 1], ["shop", "10.0.3.17:8080", 0]]) {
     add("up", { job, instance }, { value: () => up });
   }
+  const own = { job: "binnacle", instance: "127.0.0.1:9090", node: NODE };
+  add("binnacle_tsdb_rejected_total", { ...own, reason: "too_old" }, { value: (age) => (age < 600 ? 152 : 140) });
+  add("binnacle_tsdb_rejected_total", { ...own, reason: "label_limit" }, { value: () => 9 });
+  // Exists from its first loss on.
+  add("binnacle_receive_rejected_total", { ...own, protocol: "otlp_http", signal: "logs", reason: "too_old" }, { from: 400, value: () => 5 });
+  // Begins anew after a restart.
+  add("binnacle_agent_log_lines_cut_total", own, { value: (age) => (age > 500 ? 40 : age > 200 ? 3 : 7) });
+  add("binnacle_agent_log_bytes_lost_total", { ...own, reason: "rotated" }, { value: (age) => (age < 300 ? 3 * MIB : 0) });
+  add("binnacle_alert_notifications_total", { ...own, receiver: "hook", outcome: "delivered" }, { value: (age) => Math.floor((nowSeconds - age) / 60) });
   return series;
 }
 
@@ -136,6 +145,8 @@ export function evaluate(query, nowSeconds, ages) {
   if (opens !== closes) throw new BadQuery('1:' + (text.length + 1) + ': parse error: unexpected end of input');
   const names = [...text.matchAll(/[A-Za-z_:][\w:]*/g)].map((m) => m[0]).filter((n) => all.has(n));
   const name = names[0];
+  const byName = /^last_over_time\((\{__name__=~.*\})\[/.exec(text)?.[1];
+  if (byName !== undefined) return lastOfMany(all, byName, ages);
   if (name === undefined) return [];
   const braces = new RegExp(`${name}\\s*\\{([^}]*)\\}`).exec(text)?.[1] ?? "";
   const matchers = [...braces.matchAll(MATCHER)].map(([, n, op, value]) => ({ name: n, op, value: JSON.parse(`"${value}"`) }));
@@ -150,6 +161,13 @@ export function evaluate(query, nowSeconds, ages) {
   const top = Number(/^topk\((\d+)/.exec(text)?.[1] ?? 0);
   if (top > 0) result = result.sort((a, b) => (b.values.at(-1) ?? 0) - (a.values.at(-1) ?? 0)).slice(0, top);
   return result.filter((r) => r.values.some((v) => v !== null));
+}
+
+/** Series of whatever name the matchers take; their names stay. */
+function lastOfMany(all, selector, ages) {
+  const matchers = [...selector.matchAll(MATCHER)].map(([, n, op, value]) => ({ name: n, op, value: JSON.parse(`"${value}"`) }));
+  const found = [...all.values()].flat().filter((s) => matches(s.labels, matchers));
+  return found.map((s) => ({ labels: s.labels, values: ages.map((age) => (age <= s.from ? s.value(age) : null)) }));
 }
 
 function valueAt(series, call, age, window, nowSeconds) {

@@ -125,3 +125,64 @@ test("odd lines are shown as they are", async () => {
     await page.waitForURL((url) => url.searchParams.get("q") === `{} | trace_id="${trace}"`);
   });
 });
+
+test("what was refused and dropped is counted by reason, whatever its counters went through", async () => {
+  const counter = (name, labels, values) => ({ name, labels, values });
+  const check = async (name, counters, expected) => {
+    let query;
+    const prepare = (context) =>
+      context.route(/\/api\/v1\/query_range/, (route) => {
+        const p = new URL(route.request().url()).searchParams;
+        const [start, end, step] = ["start", "end", "step"].map((key) => Number(p.get(key)));
+        query = p.get("query");
+        const length = Math.round((end - start) / step) + 1;
+        const result = counters.map(({ name, labels, values }) => ({
+          metric: { __name__: name, instance: "a", ...labels },
+          // The given values spread over the range, the first at its start, the last at its end.
+          values: Array.from({ length }, (_, i) => [start + i * step, values[Math.floor((i * values.length) / length)]])
+            .flatMap(([time, value]) => (value === null ? [] : [[time, String(value)]])),
+        }));
+        return route.fulfill({ json: { status: "success", data: { resultType: "matrix", result } } });
+      });
+    await withPage(state, { path: "/alerts?range=15m", prepare }, async (page) => {
+      await page.locator("#losses td, #losses p.faint:not(.loading)").first().waitFor();
+      await settled(page);
+      const rows = await page.locator("#losses tbody tr").all();
+      const shown = await Promise.all(rows.map(async (row) => (await row.locator("td").allTextContents()).join(" | ")));
+      const calm = await page.locator("#losses p.faint").allTextContents();
+      assert.deepEqual([...shown, ...calm], expected, name);
+      // What the program counts is asked for, and nothing else.
+      const names = new RegExp(`^(?:${/__name__=~"([^"]*)"/.exec(query)[1]})$`);
+      for (const { name } of counters) assert.match(name, names);
+      assert.doesNotMatch("binnacle_query_executions_total", names);
+      assert.doesNotMatch("binnacle_tsdb_samples_total", names);
+    });
+  };
+  const TSDB = "binnacle_tsdb_rejected_total";
+  for (const [name, counters, expected] of [
+    ["none stored", [], ["Not known: none of Binnacle's own counters was stored in this time."]],
+    ["none grew", [counter(TSDB, { reason: "too_old" }, [7, 7])], ["Nothing was refused or dropped in this time."]],
+    ["grew", [counter(TSDB, { reason: "too_old" }, [7, 9])], ["Samples refused by the metric store | too old | 2"]],
+    ["began with its first loss", [counter(TSDB, { reason: "too_old" }, [null, 5])], ["Samples refused by the metric store | too old | 5"]],
+    ["began anew", [counter(TSDB, { reason: "too_old" }, [40, 3, 7])], ["Samples refused by the metric store | too old | 7"]],
+    ["gone since", [counter(TSDB, { reason: "too_old" }, [1, 4, null])], ["Samples refused by the metric store | too old | 3"]],
+    [
+      "two nodes are summed, reasons are not",
+      [
+        counter(TSDB, { reason: "too_old" }, [0, 2]),
+        counter(TSDB, { reason: "too_old", instance: "b" }, [0, 3]),
+        counter(TSDB, { reason: "label_limit" }, [0, 4]),
+      ],
+      ["Samples refused by the metric store | too old | 5", "Samples refused by the metric store | label limit | 4"],
+    ],
+    [
+      "all that tells where",
+      [counter("binnacle_receive_rejected_total", { protocol: "otlp_http", signal: "logs", reason: "too_old" }, [0, 1])],
+      ["Received items refused | otlp http, logs, too old | 1"],
+    ],
+    ["bytes", [counter("binnacle_agent_log_bytes_lost_total", { reason: "rotated" }, [0, 3072])], ["Log file bytes never handed on | rotated | 3 KiB"]],
+    ["one without words", [counter("binnacle_new_things_dropped_total", {}, [0, 1])], ["new things dropped |  | 1"]],
+  ]) {
+    await check(name, counters, expected);
+  }
+});

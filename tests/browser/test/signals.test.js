@@ -88,6 +88,7 @@ for (const theme of THEMES) {
       await page.locator("#rules .rule").first().waitFor();
       await page.locator("#watchdog.good").waitFor();
       assert.equal(await page.locator("#firing").getByText("Watchdog", { exact: true }).count(), 0);
+      await page.locator("#losses").getByText(/^Nothing was refused or dropped in this time\.$|^Where and why$/).waitFor();
       await page.locator("#rules .rule summary").first().click();
       await page.locator("#rules .rule pre").first().waitFor();
       await settled(page);

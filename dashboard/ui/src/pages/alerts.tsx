@@ -1,4 +1,4 @@
-// Alerts: what fires, what may soon, and all rules with what they wait for.
+// Alerts: what fires, what may soon, what was refused and dropped, and all rules with what they wait for.
 import { useSignal } from "@preact/signals";
 import { severityRank } from "../lib/alerting";
 import { containerLink, containerOf, isContainer, logsLink } from "../lib/containers";
@@ -7,6 +7,7 @@ import { useLoad } from "../lib/load";
 import { link, param, setParams } from "../lib/place";
 import { isWatchdog, rules, type Alert, type AlertState, type Rule, type RuleGroup } from "../lib/prom";
 import { dateTime, now, timeWindow } from "../lib/time";
+import { Losses } from "../parts/losses";
 import { Panel } from "../parts/panel";
 import { Empty, StateOf } from "../parts/state";
 
@@ -32,9 +33,12 @@ export function Alerts() {
   const pending = active.filter((a) => a.alert.state === "pending");
   if (load.data === undefined) {
     return (
-      <Panel title="Alerts">
-        <StateOf of={load} what="The rules could not be loaded." />
-      </Panel>
+      <>
+        <Panel title="Alerts">
+          <StateOf of={load} what="The rules could not be loaded." />
+        </Panel>
+        <Losses key="losses" />
+      </>
     );
   }
   return (
@@ -54,6 +58,7 @@ export function Alerts() {
           <ActiveList all={pending} />
         </Panel>
       )}
+      <Losses key="losses" />
       <Rules groups={groups} name={name} />
     </>
   );
