@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use storage::Rng;
 
 /// Damaged copies per target.
-const COPIES: u64 = 60_000;
+const COPIES: u64 = 45_000;
 /// No copy is longer.
 const MAX_INPUT_BYTES: usize = 32 << 10;
 /// What one input may take: twice the quota of decoded structs, because a vector that grows has room to spare.
