@@ -1,13 +1,19 @@
 //! What is remembered of log files between two runs: checkpoints, and the batch that is under way.
 
 use super::fingerprint::{FileId, Fingerprint};
-use model::{Error, Fs, Result};
+use model::{Error, ErrorKind, Fs, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
+
+/// What every version of the file begins with.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
 /// The file may not be larger than this.
 const LIMIT_BYTES: u64 = 64 << 20;
 
@@ -93,7 +99,8 @@ impl StateFile {
     /// What was saved last; `None` when nothing was.
     ///
     /// # Errors
-    /// [`model::ErrorKind::Corrupt`] when it cannot be understood.
+    /// [`model::ErrorKind::Corrupt`] when it cannot be understood, [`model::ErrorKind::Unsupported`] when another
+    /// version wrote it: then it is left as it is, because to begin anew would send every line again.
     pub fn load(&self) -> Result<Option<State>> {
         let bytes = match self.fs.read(&self.path, LIMIT_BYTES) {
             Ok(bytes) => bytes,
@@ -101,14 +108,19 @@ impl StateFile {
             Err(e) => return Err(Error::from(e).within(self.path.display())),
         };
         let bad = |what: String| Error::corrupt(format!("{}: {what}", self.path.display()));
-        let state: State = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-        if state.version != VERSION {
-            return Err(bad(format!(
-                "format version {} is not known; this program knows {VERSION}",
-                state.version
-            )));
+        let found: Versioned = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        if found.version != VERSION {
+            let message = format!(
+                "{}: written in format version {}, this program knows {VERSION}; nothing was touched: run the program \
+                 that wrote it, or remove the file to read all log files from their beginning",
+                self.path.display(),
+                found.version
+            );
+            return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        Ok(Some(state))
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| bad(e.to_string()))
     }
     /// Replaces the file, durably.
     pub fn save(&self, state: &State) -> Result<()> {
@@ -116,5 +128,25 @@ impl StateFile {
         self.fs
             .replace(&self.path, &bytes)
             .map_err(|e| Error::from(e).within(self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_versions_file_is_left_alone_and_damage_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("files.json");
+        let check = |text: &str, kind: ErrorKind| {
+            std::fs::write(&path, text).unwrap();
+            let file = StateFile::new(Arc::new(storage::RealFs), folder.path());
+            let error = file.load().err().unwrap();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        };
+        check(r#"{"version":7,"unheard":"of"}"#, ErrorKind::Unsupported);
+        check(r#"{"version":1,"#, ErrorKind::Corrupt);
     }
 }
