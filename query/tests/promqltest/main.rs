@@ -263,7 +263,7 @@ fn the_reference_cases_are_counted() {
     assert!(passed > 0);
 }
 
-/// A native histogram whose content does not matter, because the engine refuses it.
+/// A native histogram whose content does not matter, because the engine leaves it out.
 fn some_histogram(timestamp_ms: i64) -> HistogramSample {
     HistogramSample {
         timestamp_ms,
