@@ -72,18 +72,18 @@ impl Spool {
     }
     /// The doors for what the agent itself collects.
     pub fn own_sinks(&self) -> Sinks {
-        Sinks {
-            metrics: Arc::new(Door(self.own.clone())),
-            ..self.relay_sinks()
-        }
+        self.sinks(&self.own)
     }
     /// The doors for what others send.
     pub fn relay_sinks(&self) -> Sinks {
-        Sinks {
-            metrics: Arc::new(Door(self.metrics.clone())),
-            logs: Arc::new(Door(self.logs.clone())),
-            spans: Arc::new(Door(self.spans.clone())),
-        }
+        self.sinks(&self.metrics)
+    }
+    fn sinks(&self, metrics: &Arc<Queue>) -> Sinks {
+        Sinks::new(
+            Arc::new(Door(metrics.clone())),
+            Arc::new(Door(self.logs.clone())),
+            Arc::new(Door(self.spans.clone())),
+        )
     }
     /// All queues, for their senders.
     pub fn queues(&self) -> [Arc<Queue>; 4] {

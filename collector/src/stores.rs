@@ -76,11 +76,7 @@ impl Stores {
     }
     /// The write doors.
     pub fn sinks(&self) -> Sinks {
-        Sinks {
-            metrics: self.metrics.clone(),
-            logs: self.logs.clone(),
-            spans: self.traces.clone(),
-        }
+        Sinks::new(self.metrics.clone(), self.logs.clone(), self.traces.clone())
     }
     /// Flushes, merges and forgets what is due, every second, until the token is cancelled.
     pub async fn maintain(self, shutdown: CancellationToken) {

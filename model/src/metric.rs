@@ -59,6 +59,8 @@ pub struct Histogram {
 pub struct HistogramSample {
     /// Milliseconds since the epoch.
     pub timestamp_ms: i64,
+    /// When the counting began, in milliseconds since the epoch; 0 where nobody said.
+    pub start_timestamp_ms: i64,
     /// The distribution.
     pub histogram: Histogram,
 }
@@ -110,6 +112,9 @@ pub struct Series {
     pub labels: Labels,
     /// Float samples, in any order.
     pub samples: Vec<Sample>,
+    /// When the counter behind each sample began, in milliseconds since the epoch; 0 where nobody said. Empty, or
+    /// one for each sample.
+    pub start_timestamps_ms: Vec<i64>,
     /// Native histogram samples, in any order.
     pub histograms: Vec<HistogramSample>,
     /// Exemplars.
@@ -134,6 +139,8 @@ pub struct SeriesData {
     pub timestamps_ms: Vec<i64>,
     /// As many values as timestamps; staleness markers included.
     pub values: Vec<f64>,
+    /// As many as timestamps, or none when no sample says when its counter began; 0 where one does not.
+    pub start_timestamps_ms: Vec<i64>,
     /// Native histogram samples, ascending.
     pub histograms: Vec<HistogramSample>,
 }

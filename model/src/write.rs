@@ -60,6 +60,10 @@ pub struct Rejection {
 pub struct WriteOutcome {
     /// Items (samples, entries, spans) taken.
     pub accepted: u64,
+    /// Those of the accepted samples that are native histograms.
+    pub accepted_histograms: u64,
+    /// Exemplars taken; they do not count as items.
+    pub accepted_exemplars: u64,
     /// Items that were there already and changed nothing; a retry. They count as accepted to the sender.
     pub duplicates: u64,
     /// Items refused for good; sending them again will not help.
@@ -93,6 +97,8 @@ impl WriteOutcome {
     /// Adds another outcome to this one.
     pub fn merge(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.accepted_histograms += other.accepted_histograms;
+        self.accepted_exemplars += other.accepted_exemplars;
         self.duplicates += other.duplicates;
         for r in other.rejected {
             self.reject(r.reason, r.count, || r.message);
@@ -107,13 +113,31 @@ pub trait Write<P>: Send + Sync + 'static {
     fn write(&self, batch: Batch<P>) -> BoxFuture<'_, Result<WriteOutcome>>;
 }
 
-/// The three write doors of whoever takes data in: the stores in the collector, the spool in the agent.
+/// The write doors of whoever takes data in: the stores in the collector, the spool in the agent.
 #[derive(Clone)]
 pub struct Sinks {
     /// Takes metrics.
     pub metrics: std::sync::Arc<dyn Write<crate::Metrics>>,
+    /// Takes metrics as they came, for protocols whose labels need not be decoded.
+    pub raw_metrics: std::sync::Arc<dyn Write<crate::RawMetrics>>,
     /// Takes logs.
     pub logs: std::sync::Arc<dyn Write<crate::Logs>>,
     /// Takes spans.
     pub spans: std::sync::Arc<dyn Write<crate::Spans>>,
+}
+
+impl Sinks {
+    /// Doors of which the one for metrics wants them decoded.
+    pub fn new(
+        metrics: std::sync::Arc<dyn Write<crate::Metrics>>,
+        logs: std::sync::Arc<dyn Write<crate::Logs>>,
+        spans: std::sync::Arc<dyn Write<crate::Spans>>,
+    ) -> Self {
+        Self {
+            raw_metrics: std::sync::Arc::new(crate::raw::Decoding(metrics.clone())),
+            metrics,
+            logs,
+            spans,
+        }
+    }
 }

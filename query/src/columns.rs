@@ -267,6 +267,7 @@ pub(crate) fn into_matrix(
             .filter(|(_, v)| !is_absent(*v))
             .unzip();
         matrix.push(SeriesData {
+            start_timestamps_ms: Vec::new(),
             labels: column.labels,
             timestamps_ms,
             values,

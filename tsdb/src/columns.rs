@@ -125,6 +125,7 @@ mod tests {
                 let values: Vec<f64> = run.values().map(|v| f64::from(*v)).collect();
                 columns.add_floats(&times, &values);
                 columns.add_histograms(run.iter().map(|(t, v)| HistogramSample {
+                    start_timestamp_ms: 0,
                     timestamp_ms: *t,
                     histogram: model::metric::Histogram { count: f64::from(*v), ..Default::default() },
                 }).collect());

@@ -94,6 +94,7 @@ pub(crate) fn decode_chunk(bytes: &[u8], count: usize) -> Result<Vec<HistogramSa
         .map(|_| {
             timestamp_ms = timestamp_ms.wrapping_add(cursor.int()?);
             Ok(HistogramSample {
+                start_timestamp_ms: 0,
                 timestamp_ms,
                 histogram: decode(&mut cursor)?,
             })
@@ -119,6 +120,7 @@ mod tests {
         fn histograms_come_back(samples in prop::collection::vec(
             (any::<i64>(), -4i32..9, float(), prop::collection::vec((any::<i32>(), float()), 0..6), prop::collection::vec(float(), 0..4), any::<bool>()), 0..6)) {
             let samples: Vec<_> = samples.into_iter().map(|(timestamp_ms, schema, sum, positive, custom_bounds, is_gauge)| HistogramSample {
+                start_timestamp_ms: 0,
                 timestamp_ms,
                 histogram: Histogram { schema, sum, count: sum, negative: positive.clone(), positive, custom_bounds, is_gauge, ..Histogram::default() },
             }).collect();

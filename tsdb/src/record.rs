@@ -232,6 +232,7 @@ fn decode_series(cursor: &mut Cursor<'_>, labels: Labels, time_ms: &mut i64) -> 
     }
     for _ in 0..cursor.count(30)? {
         series.histograms.push(HistogramSample {
+            start_timestamp_ms: 0,
             timestamp_ms: time(cursor)?,
             histogram: histogram::decode(cursor)?,
         });
@@ -270,6 +271,7 @@ mod tests {
         let samples = prop::collection::vec((any::<i64>(), any::<u64>()), 0..4);
         let histograms = prop::collection::vec((any::<i64>(), 0u32..9), 0..2);
         (labels, samples, histograms).prop_map(|(labels, samples, histograms)| Series {
+            start_timestamps_ms: Vec::new(),
             labels,
             samples: samples
                 .into_iter()
@@ -281,6 +283,7 @@ mod tests {
             histograms: histograms
                 .into_iter()
                 .map(|(timestamp_ms, n)| HistogramSample {
+                    start_timestamp_ms: 0,
                     timestamp_ms,
                     histogram: model::metric::Histogram {
                         count: f64::from(n),

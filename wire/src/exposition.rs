@@ -85,8 +85,8 @@ fn series(sample: &Sample<'_>, now_ms: i64) -> Result<Series> {
             timestamp_ms,
             value: sample.value,
         }],
-        histograms: Vec::new(),
         exemplars,
+        ..Series::default()
     })
 }
 

@@ -324,11 +324,11 @@ impl Write<Spans> for Into {
 
 /// Serves the real receivers over `Taken`; every third request's answer is lost after it was taken.
 async fn collector(taken: Arc<Taken>, requests: Arc<AtomicU64>) -> String {
-    let sinks = Sinks {
-        metrics: Arc::new(Into(taken.clone())),
-        logs: Arc::new(Into(taken.clone())),
-        spans: Arc::new(Into(taken)),
-    };
+    let sinks = Sinks::new(
+        Arc::new(Into(taken.clone())),
+        Arc::new(Into(taken.clone())),
+        Arc::new(Into(taken)),
+    );
     let clock = Arc::new(model::ManualClock::default());
     let options = receive::Options::new(model::IngestLimits::default(), clock, Arc::new(NoMeter));
     let lose_some = move |request: axum::extract::Request, next: axum::middleware::Next| {

@@ -499,6 +499,7 @@ impl Evaluator<'_> {
             };
             if !values.is_empty() {
                 matrix.push(SeriesData {
+                    start_timestamps_ms: Vec::new(),
                     labels,
                     timestamps_ms,
                     values,

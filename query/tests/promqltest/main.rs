@@ -266,6 +266,7 @@ fn the_reference_cases_are_counted() {
 /// A native histogram whose content does not matter, because the engine leaves it out.
 fn some_histogram(timestamp_ms: i64) -> HistogramSample {
     HistogramSample {
+        start_timestamp_ms: 0,
         timestamp_ms,
         histogram: model::metric::Histogram::default(),
     }

@@ -124,11 +124,7 @@ impl Server {
         let door = Arc::new(Door::default());
         let counters = Arc::new(Counters::default());
         let options = Options::new(limits, Arc::new(ManualClock::at_ns(NOW_NS)), counters.clone());
-        let sinks = Sinks {
-            metrics: door.clone(),
-            logs: door.clone(),
-            spans: door.clone(),
-        };
+        let sinks = Sinks::new(door.clone(), door.clone(), door.clone());
         let router = router(options, sinks);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -70,11 +70,7 @@ fn everything() -> ScanRequest {
 
 impl Talkative {
     fn sinks(self: &Arc<Self>) -> Sinks {
-        Sinks {
-            metrics: self.clone(),
-            logs: self.clone(),
-            spans: self.clone(),
-        }
+        Sinks::new(self.clone(), self.clone(), self.clone())
     }
     fn lines(&self) -> Vec<(String, String)> {
         let rows = Read::<LogBatch>::scan(&self.plain, &everything()).unwrap().rows();

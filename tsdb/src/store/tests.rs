@@ -74,6 +74,7 @@ fn series(labels: Labels, samples: &[(i64, f64)]) -> Series {
 
 fn histogram(timestamp_ms: i64, count: f64) -> HistogramSample {
     HistogramSample {
+        start_timestamp_ms: 0,
         timestamp_ms,
         histogram: Histogram {
             schema: 3,

@@ -351,6 +351,7 @@ impl Reading {
         self.budget.charge_samples(columns.len())?;
         self.budget.charge_bytes(columns.len() * 16)?;
         Ok(Some(SeriesData {
+            start_timestamps_ms: Vec::new(),
             labels: found.labels,
             timestamps_ms: columns.times,
             values: columns.values,

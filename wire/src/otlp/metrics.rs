@@ -205,6 +205,7 @@ impl Converter<'_> {
             .take(size_of::<HistogramSample>() + buckets * size_of::<(i32, f64)>())?;
         let mut series = self.series(&point, "", None)?;
         series.histograms.push(HistogramSample {
+            start_timestamp_ms: 0,
             timestamp_ms: point.timestamp_ms,
             histogram,
         });

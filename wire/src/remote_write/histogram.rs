@@ -77,6 +77,7 @@ fn finish(
         return Err("has a negative count".to_owned());
     }
     Ok(HistogramSample {
+        start_timestamp_ms: 0,
         timestamp_ms,
         histogram: h,
     })

@@ -33,6 +33,7 @@ fn everything_reads_back() {
     let metrics = Metrics {
         series: vec![
             Series {
+                start_timestamps_ms: Vec::new(),
                 labels: Labels::from_pairs([("__name__", "up"), ("job", "x"), ("utf8.é", "ü")]),
                 samples: vec![
                     Sample {
@@ -58,6 +59,7 @@ fn everything_reads_back() {
             Series {
                 labels: Labels::from_pairs([("__name__", "native")]),
                 histograms: vec![HistogramSample {
+                    start_timestamp_ms: 0,
                     timestamp_ms: 5,
                     histogram: Histogram {
                         schema: -2,
@@ -251,9 +253,11 @@ proptest! {
         prop::collection::btree_map(-40i32..40, 1u32..100, 0..9),
     ), 0..6)) {
         let series = all.into_iter().map(|(labels, samples, buckets)| Series {
+            start_timestamps_ms: Vec::new(),
             labels: Labels::from_pairs(labels.into_iter().chain([("__name__".into(), "m".into())])),
             samples: samples.into_iter().map(|(timestamp_ms, value)| Sample { timestamp_ms, value }).collect(),
             histograms: vec![HistogramSample {
+                start_timestamp_ms: 0,
                 timestamp_ms: 1,
                 histogram: Histogram {
                     positive: buckets.into_iter().map(|(i, c)| (i, f64::from(c))).collect(),
