@@ -8,12 +8,13 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, State};
 use axum::middleware::Next;
 use futures_util::FutureExt as _;
-use model::{Clock, Error};
+use model::{Clock, Counter, Error, Meter as _, MetricDef, MetricKind};
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use prometheus::{HistogramOpts, HistogramVec};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -45,19 +46,67 @@ impl Requests {
     }
 }
 
+/// Requests of one route that get a span, each second. A sender that pushes a thousand times a second would
+/// otherwise fill the trace store with spans that say the same, and pay for each.
+const SPANS_PER_SECOND: u32 = 20;
+
+static UNTRACED: MetricDef = MetricDef {
+    name: "binnacle_http_requests_untraced_total",
+    help: "Requests without a span of their own, because their route had 20 in that second already.",
+    kind: MetricKind::Counter,
+    labels: &[],
+};
+
 #[derive(Clone)]
 struct Observer {
     requests: Requests,
     clock: Arc<dyn Clock>,
+    /// By route: the second, and the spans in it.
+    spans: Arc<Mutex<HashMap<String, (u64, u32)>>>,
+    untraced: Counter,
+}
+
+impl Observer {
+    /// Whether a request gets a span: one that belongs to somebody's trace always does.
+    fn wants_span(&self, request: &Request<Body>, route: &str) -> bool {
+        if matches!(route, "/-/healthy" | "/-/ready" | NO_ROUTE) {
+            return false;
+        }
+        if request.headers().contains_key("traceparent") {
+            return true;
+        }
+        let second = self.clock.monotonic_ns() / 1_000_000_000;
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = match spans.get_mut(route) {
+            Some((of, count)) if *of == second => {
+                *count += 1;
+                *count <= SPANS_PER_SECOND
+            }
+            Some(other) => {
+                *other = (second, 1);
+                true
+            }
+            None => {
+                spans.insert(route.to_owned(), (second, 1));
+                true
+            }
+        };
+        if !fits {
+            self.untraced.inc();
+        }
+        fits
+    }
 }
 
 /// Puts the middleware around all routes of a router. Call it last, so that it sees every route's template.
-/// Each request is counted and gets a server span (health checks and files of the page only count) that continues a W3C
-/// `traceparent`; a handler that panics is answered 500 and harms nobody else.
+/// Each request is counted and gets a server span that continues a W3C `traceparent` (health checks and files of the page
+/// only count, and so do requests beyond 20 a second and route that belong to nobody's trace); a handler that panics is answered 500 and harms nobody else.
 pub fn layer(router: Router, registry: &Registry, clock: Arc<dyn Clock>) -> Router {
     let observer = Observer {
         requests: registry.requests().clone(),
         clock,
+        spans: Arc::default(),
+        untraced: registry.counter(&UNTRACED, &[]),
     };
     router.layer(axum::middleware::from_fn_with_state(observer, observe))
 }
@@ -68,7 +117,11 @@ async fn observe(State(observer): State<Observer>, request: Request<Body>, next:
         .get::<MatchedPath>()
         .map_or_else(|| NO_ROUTE.to_owned(), |m| m.as_str().to_owned());
     let method = known_method(request.method());
-    let span = span_of(&request, method, &route);
+    let span = if observer.wants_span(&request, &route) {
+        span_of(&request, method, &route)
+    } else {
+        tracing::Span::none()
+    };
     let started_ns = observer.clock.monotonic_ns();
     let request_headers = content_type_only(request.headers());
 
@@ -93,9 +146,6 @@ async fn observe(State(observer): State<Observer>, request: Request<Body>, next:
 }
 
 fn span_of(request: &Request<Body>, method: &str, route: &str) -> tracing::Span {
-    if matches!(route, "/-/healthy" | "/-/ready" | NO_ROUTE) {
-        return tracing::Span::none();
-    }
     let span = tracing::info_span!(
         "request",
         otel.name = format!("{method} {route}"),

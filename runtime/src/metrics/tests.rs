@@ -113,6 +113,38 @@ async fn requests_are_counted_by_template() {
 }
 
 #[tokio::test]
+async fn a_busy_route_gets_a_few_spans_a_second() {
+    let registry = Registry::new("binnacle", "1");
+    let clock = Arc::new(model::ManualClock::default());
+    let router = Router::new().route("/push", get(|| async { StatusCode::NO_CONTENT }));
+    let router = observe::layer(router, &registry, clock.clone());
+    let send_some = async |count: u32, header: Option<&str>| {
+        for _ in 0..count {
+            let mut request = Request::builder().uri("/push");
+            if let Some(parent) = header {
+                request = request.header("traceparent", parent);
+            }
+            send(&router, request.body(Body::empty()).unwrap()).await;
+        }
+    };
+    let untraced = |count: u32| {
+        let line = format!("binnacle_http_requests_untraced_total {count}");
+        assert_eq!(
+            lines(&registry.gather_text(), "binnacle_http_requests_untraced_total").last(),
+            Some(&line)
+        );
+    };
+    send_some(30, None).await;
+    untraced(10);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    send_some(5, Some(parent)).await;
+    untraced(10);
+    clock.advance_ns(1_000_000_000);
+    send_some(20, None).await;
+    untraced(10);
+}
+
+#[tokio::test]
 async fn a_panic_is_answered() {
     let registry = Registry::new("binnacle", "1");
     let router = app(&registry);
