@@ -49,9 +49,13 @@ pub fn manifest_file(store_dir: &Path) -> PathBuf {
 pub fn parts_dir(store_dir: &Path) -> PathBuf {
     store_dir.join("parts")
 }
-/// `<store dir>/parts/<id>.part`, the id as 20 digits.
+/// `<store dir>/parts/<id>.part`.
 pub fn part_file(store_dir: &Path, id: u64) -> PathBuf {
-    parts_dir(store_dir).join(format!("{id:020}.part"))
+    parts_dir(store_dir).join(part_name(id))
+}
+/// `<id>.part`, the id as 20 digits.
+pub fn part_name(id: u64) -> String {
+    format!("{id:020}.part")
 }
 /// `<data>/alert/<tenant>`
 pub fn alert_dir(data: &Path, tenant: &Tenant) -> PathBuf {

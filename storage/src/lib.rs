@@ -15,6 +15,7 @@ pub mod part;
 pub mod real_fs;
 pub mod rng;
 pub mod sequences;
+pub mod verify;
 
 pub use data_dir::DataDir;
 pub use faulty_fs::FaultyFs;

@@ -89,11 +89,13 @@ where
 
 impl<P, S> Manifest<P, S> {
     /// Removes what no manifest names from the parts directory (left by a crash between a part and its
-    /// manifest), and unfinished files; returns how many parts. Creates the directory when missing.
+    /// manifest), and unfinished files; returns how many parts. `others` are files there that the manifest names
+    /// elsewhere than among its parts. Creates the directory when missing.
     pub fn remove_leftovers(
         &self,
         fs: &dyn Fs,
         store_dir: &Path,
+        others: &[u64],
         store: StoreName,
         meter: &dyn Meter,
     ) -> Result<usize> {
@@ -103,7 +105,9 @@ impl<P, S> Manifest<P, S> {
         let named: BTreeSet<_> = self
             .parts
             .iter()
-            .map(|p| layout::part_file(store_dir, p.id))
+            .map(|p| p.id)
+            .chain(others.iter().copied())
+            .map(|id| layout::part_file(store_dir, id))
             .collect();
         let mut removed = 0;
         for entry in fs.read_dir(&dir).map_err(within)? {
@@ -240,7 +244,7 @@ mod tests {
         }
         assert_eq!(
             sample()
-                .remove_leftovers(&fs, dir, StoreName::Metrics, &NoMeter)
+                .remove_leftovers(&fs, dir, &[], StoreName::Metrics, &NoMeter)
                 .unwrap(),
             1
         );

@@ -82,7 +82,7 @@ impl<S: Signal> TenantStore<S> {
         let fs = &context.fs;
         let dir = layout::store_dir(&context.data_dir, tenant, S::STORE);
         let manifest = TenantManifest::load(fs.as_ref(), &dir)?;
-        manifest.remove_leftovers(fs.as_ref(), &dir, S::STORE, meter.unwrap_or(&model::NoMeter))?;
+        manifest.remove_leftovers(fs.as_ref(), &dir, &[], S::STORE, meter.unwrap_or(&model::NoMeter))?;
         let part = |entry: &PartEntry<PartMeta>| Arc::new(Part::new(Arc::clone(fs), &dir, entry.clone()));
         let mut state = State::<S> {
             head: S::Head::default(),
