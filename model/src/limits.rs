@@ -20,6 +20,10 @@ pub struct IngestLimits {
     pub max_label_value_bytes: usize,
     /// Active series of one tenant.
     pub max_series: u64,
+    /// Active series of all tenants.
+    pub max_series_total: u64,
+    /// Active series of one target: of one pair of the labels `job` and `instance`.
+    pub max_series_per_target: u64,
     /// Active log streams of one tenant.
     pub max_streams: u64,
     /// Bytes of one log line; a longer one is cut, marked and counted.
@@ -41,7 +45,9 @@ impl Default for IngestLimits {
             max_labels: 64,
             max_label_name_bytes: 1024,
             max_label_value_bytes: 4096,
-            max_series: 1_000_000,
+            max_series: 2_000_000,
+            max_series_total: 4_000_000,
+            max_series_per_target: 500_000,
             max_streams: 100_000,
             max_line_bytes: 256 << 10,
             max_span_bytes: 1 << 20,

@@ -18,7 +18,8 @@ pub struct PlainStore {
 
 #[derive(Default)]
 struct State {
-    samples: BTreeMap<(Tenant, Labels), BTreeMap<i64, f64>>,
+    /// The value and the start of each time.
+    samples: BTreeMap<(Tenant, Labels), BTreeMap<i64, (f64, i64)>>,
     histograms: BTreeMap<(Tenant, Labels), BTreeMap<i64, metric::HistogramSample>>,
     entries: Vec<(Tenant, Labels, LogEntry)>,
     spans: Vec<(Tenant, ResourceSpans)>,
@@ -64,14 +65,17 @@ impl PlainStore {
                 ..WriteOutcome::default()
             };
         }
+        let histograms = batch.payload.series.iter().map(|s| s.histograms.len() as u64);
+        let accepted_histograms = histograms.sum();
         for series in batch.payload.series {
             let key = (batch.tenant.clone(), series.labels);
+            let mut starts = series.start_timestamps_ms.into_iter();
             for s in series.samples {
                 state
                     .samples
                     .entry(key.clone())
                     .or_default()
-                    .insert(s.timestamp_ms, s.value);
+                    .insert(s.timestamp_ms, (s.value, starts.next().unwrap_or_default()));
             }
             for h in series.histograms {
                 state
@@ -83,6 +87,7 @@ impl PlainStore {
         }
         WriteOutcome {
             accepted: count,
+            accepted_histograms,
             ..WriteOutcome::default()
         }
     }
@@ -154,7 +159,11 @@ impl PlainStore {
                 data.labels = labels.clone();
                 data.timestamps_ms
                     .extend(samples.range(start..=end).map(|(t, _)| *t));
-                data.values.extend(samples.range(start..=end).map(|(_, v)| *v));
+                data.values.extend(samples.range(start..=end).map(|(_, v)| v.0));
+                let starts = samples.range(start..=end).map(|(_, v)| v.1);
+                if starts.clone().any(|start| start != 0) {
+                    data.start_timestamps_ms = starts.collect();
+                }
             }
         }
         for ((tenant, labels), samples) in &state.histograms {
