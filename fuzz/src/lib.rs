@@ -1,8 +1,9 @@
 //! What each fuzz target does with its bytes. Wire's tests include this file, and run it over the kept seeds.
 
-use model::{LogStream, Logs};
+use model::{LogStream, Logs, Metrics, RawSeries};
 use wire::compression::decompress;
 use wire::container_log::Joiner;
+use wire::remote_write::Message;
 use wire::rfc3339::{format_ns, parse_ns};
 use wire::{Quota, compression, container_log, exposition, loki, otlp, remote_write as prometheus};
 
@@ -24,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     ("otlp_metrics", otlp_metrics),
     ("otlp_traces", otlp_traces),
     ("remote_write", remote_write),
+    ("remote_write_v2", remote_write_v2),
     ("rfc3339", rfc3339),
 ];
 
@@ -126,12 +128,37 @@ pub fn otlp_traces(data: &[u8]) {
 
 /// Remote write 1.0, unpacked; what is read can be written and read again.
 pub fn remote_write(data: &[u8]) {
-    let Ok(decoded) = prometheus::decode(data, &quota()) else {
+    let Some(metrics) = metrics_of(Message::V1, data) else {
         return;
     };
-    let body = prometheus::encode(&decoded.payload);
+    let body = prometheus::encode(&metrics);
     let again = prometheus::decode(&body, &Quota::new(4 * QUOTA_BYTES)).expect("what we write can be read");
     assert_eq!(prometheus::encode(&again.payload), body);
+}
+
+/// Remote write 2.0, unpacked; what is read can be written and read again. Metadata may belong to a shorter name then.
+pub fn remote_write_v2(data: &[u8]) {
+    let Some(mut metrics) = metrics_of(Message::V2, data) else {
+        return;
+    };
+    metrics.metadata.clear();
+    let body = prometheus::encode_v2(&metrics);
+    let again = prometheus::decode_raw(Message::V2, body.clone(), &Quota::new(16 * QUOTA_BYTES));
+    let again = again.expect("what we write can be read").payload.decode();
+    assert_eq!(prometheus::encode_v2(&again.expect("symbols are UTF-8")), body);
+}
+
+/// A request of remote write with its labels decoded; the columns always fit together.
+fn metrics_of(message: Message, data: &[u8]) -> Option<Metrics> {
+    let raw = prometheus::decode_raw(message, data.to_vec(), &quota())
+        .ok()?
+        .payload;
+    let sum = |of: fn(&RawSeries) -> u32| raw.series.iter().map(|s| of(s) as usize).sum::<usize>();
+    assert_eq!(sum(|s| s.samples), raw.samples.len());
+    assert_eq!(sum(|s| s.histograms), raw.histograms.len());
+    assert_eq!(sum(|s| s.exemplars), raw.exemplars.len());
+    // A symbol of many labels is in each of them; decoded, they would be there twice.
+    (raw.bytes.len() <= QUOTA_BYTES / 16).then(|| raw.decode().ok())?
 }
 
 /// Timestamps; what is read can be written and read again.

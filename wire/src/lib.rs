@@ -6,6 +6,7 @@
 //! | [`compression`] | gzip, deflate, snappy, zstd |
 //! | [`otlp`] | OpenTelemetry's protocol, protobuf and JSON |
 //! | [`remote_write`] | Prometheus remote write 1.0 |
+//! | [`prometheus_block`] | Prometheus' blocks on disk |
 //! | [`loki`] | Loki's push API, protobuf and JSON |
 //! | [`exposition`] | Prometheus text and OpenMetrics text |
 //! | [`container_log`] | log lines as container runtimes write them |
@@ -17,6 +18,7 @@ pub mod container_log;
 pub mod exposition;
 pub mod loki;
 pub mod otlp;
+pub mod prometheus_block;
 pub mod remote_write;
 pub mod rfc3339;
 

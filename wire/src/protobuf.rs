@@ -118,6 +118,10 @@ impl<'a> Reader<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
     fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let (head, tail) = self.rest.split_at_checked(len).ok_or_else(cut_off)?;
         self.rest = tail;
@@ -160,6 +164,20 @@ pub(crate) fn sint64s(field: Field<'_>, out: &mut Vec<i64>) -> Result<()> {
     Ok(())
 }
 
+/// Elements of a packed `repeated uint32`, or the one element of an unpacked one. More than 32 bits are cut off.
+pub(crate) fn uint32s(field: Field<'_>, out: &mut Vec<u32>) -> Result<()> {
+    match field {
+        Field::Bytes(bytes) => {
+            let mut reader = Reader::new(bytes);
+            while !reader.is_empty() {
+                out.push(low_32(reader.varint()?));
+            }
+        }
+        one => out.push(low_32(one.uint()?)),
+    }
+    Ok(())
+}
+
 fn bad(what: &str) -> Error {
     Error::bad_data(format!("the body is not valid protobuf: {what}"))
 }
@@ -179,6 +197,13 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn finish(self) -> Vec<u8> {
         self.out
+    }
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+    /// What was written after the first so many bytes.
+    pub(crate) fn since(&self, len: usize) -> &[u8] {
+        &self.out[len..]
     }
     #[cfg(test)]
     pub(crate) fn raw(&mut self, byte: u8) {
@@ -218,8 +243,14 @@ impl Writer {
     }
     pub(crate) fn bytes(&mut self, number: u32, value: &[u8]) {
         if !value.is_empty() {
-            self.message(number, |w| w.out.extend_from_slice(value));
+            self.bytes_always(number, value);
         }
+    }
+    /// Written even when they are empty: for elements of repeated fields.
+    pub(crate) fn bytes_always(&mut self, number: u32, value: &[u8]) {
+        self.key(number, 2);
+        self.varint(value.len() as u64);
+        self.out.extend_from_slice(value);
     }
     pub(crate) fn text(&mut self, number: u32, value: &str) {
         self.bytes(number, value.as_bytes());
@@ -233,6 +264,16 @@ impl Writer {
         // The length stands before the body but is known only after it: append it, then turn it to the front.
         self.varint(len as u64);
         self.out[start..].rotate_left(len);
+    }
+    /// A packed `repeated uint32`.
+    pub(crate) fn uint32s(&mut self, number: u32, values: &[u32]) {
+        if !values.is_empty() {
+            self.message(number, |w| values.iter().for_each(|v| w.varint(u64::from(*v))));
+        }
+    }
+    /// Puts what another writer wrote behind this.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.out.extend_from_slice(&other.out);
     }
     pub(crate) fn doubles(&mut self, number: u32, values: impl ExactSizeIterator<Item = f64>) {
         if values.len() > 0 {
@@ -303,6 +344,7 @@ mod tests {
                 let _ = (f.bytes(), f.text(), f.int32(), f.sint32(), f.double());
                 let _ = doubles(f, &mut Vec::new());
                 let _ = sint64s(f, &mut Vec::new());
+                let _ = uint32s(f, &mut Vec::new());
             }
         }
     }

@@ -59,6 +59,8 @@ struct Point {
     name: String,
     labels: LabelsBuilder,
     timestamp_ms: i64,
+    /// When the counting began; 0 where nobody said, and for gauges.
+    start_timestamp_ms: i64,
     is_stale: bool,
 }
 
@@ -112,10 +114,17 @@ impl Converter<'_> {
 
     fn points(&mut self, name: &str, data: Data) -> Result<()> {
         match data {
-            Data::Gauge(gauge) => gauge
-                .data_points
-                .into_iter()
-                .try_for_each(|p| self.number(name, p)),
+            Data::Gauge(gauge) => gauge.data_points.into_iter().try_for_each(|p| {
+                // The protocol lets a gauge say when it was first looked at, which is nothing that counts from there.
+                let start_time_unix_nano = 0;
+                self.number(
+                    name,
+                    proto::NumberDataPoint {
+                        start_time_unix_nano,
+                        ..p
+                    },
+                )
+            }),
             Data::Sum(sum) => sum.data_points.into_iter().try_for_each(|p| self.number(name, p)),
             Data::Histogram(h) => h
                 .data_points
@@ -131,7 +140,12 @@ impl Converter<'_> {
 
     fn number(&mut self, name: &str, p: proto::NumberDataPoint) -> Result<()> {
         use proto::number_data_point::Value as Number;
-        let point = self.point(name, p.attributes, p.time_unix_nano, p.flags);
+        let point = self.point(
+            name,
+            p.attributes,
+            [p.start_time_unix_nano, p.time_unix_nano],
+            p.flags,
+        );
         let value = match p.value {
             Some(Number::AsDouble(value)) => value,
             Some(Number::AsInt(value)) => value as f64,
@@ -155,7 +169,12 @@ impl Converter<'_> {
             });
             return Ok(());
         }
-        let point = self.point(name, p.attributes, p.time_unix_nano, p.flags);
+        let point = self.point(
+            name,
+            p.attributes,
+            [p.start_time_unix_nano, p.time_unix_nano],
+            p.flags,
+        );
         let mut exemplars = self.exemplars(p.exemplars)?;
         exemplars.sort_by(|a, b| a.value.total_cmp(&b.value));
         if let Some(sum) = p.sum.or(point.is_stale.then_some(0.0)) {
@@ -192,7 +211,12 @@ impl Converter<'_> {
                 return Ok(());
             }
         };
-        let point = self.point(name, p.attributes, p.time_unix_nano, p.flags);
+        let point = self.point(
+            name,
+            p.attributes,
+            [p.start_time_unix_nano, p.time_unix_nano],
+            p.flags,
+        );
         let exemplars = self.exemplars(p.exemplars)?;
         if point.is_stale {
             histogram = model::metric::Histogram {
@@ -205,7 +229,7 @@ impl Converter<'_> {
             .take(size_of::<HistogramSample>() + buckets * size_of::<(i32, f64)>())?;
         let mut series = self.series(&point, "", None)?;
         series.histograms.push(HistogramSample {
-            start_timestamp_ms: 0,
+            start_timestamp_ms: point.start_timestamp_ms,
             timestamp_ms: point.timestamp_ms,
             histogram,
         });
@@ -215,9 +239,16 @@ impl Converter<'_> {
     }
 
     fn summary(&mut self, name: &str, p: proto::SummaryDataPoint) -> Result<()> {
-        let point = self.point(name, p.attributes, p.time_unix_nano, p.flags);
+        let mut point = self.point(
+            name,
+            p.attributes,
+            [p.start_time_unix_nano, p.time_unix_nano],
+            p.flags,
+        );
         self.push(&point, "_sum", None, p.sum, Vec::new())?;
         self.push(&point, "_count", None, p.count as f64, Vec::new())?;
+        // Quantiles do not count from anywhere.
+        point.start_timestamp_ms = 0;
         for q in p.quantile_values {
             self.push(
                 &point,
@@ -262,10 +293,19 @@ impl Converter<'_> {
         Ok(())
     }
 
-    fn point(&mut self, name: &str, attributes: Vec<KeyValue>, time_unix_nano: u64, flags: u32) -> Point {
-        let timestamp_ms = match time_unix_nano {
-            0 => self.now_ms,
-            ns => i64::try_from(ns / NS_PER_MS.unsigned_abs()).expect("a 64-bit number divided by a million"),
+    fn point(
+        &mut self,
+        name: &str,
+        attributes: Vec<KeyValue>,
+        start_and_time_unix_nano: [u64; 2],
+        flags: u32,
+    ) -> Point {
+        let [start_ms, time_ms] = start_and_time_unix_nano.map(|ns| {
+            i64::try_from(ns / NS_PER_MS.unsigned_abs()).expect("a 64-bit number divided by a million")
+        });
+        let timestamp_ms = match start_and_time_unix_nano {
+            [_, 0] => self.now_ms,
+            _ => time_ms,
         };
         let (first, last) = self.times_ms.unwrap_or((timestamp_ms, timestamp_ms));
         self.times_ms = Some((first.min(timestamp_ms), last.max(timestamp_ms)));
@@ -279,6 +319,8 @@ impl Converter<'_> {
             name: name.to_owned(),
             labels,
             timestamp_ms,
+            // A counter that begins after it was read says nothing.
+            start_timestamp_ms: if start_ms <= timestamp_ms { start_ms } else { 0 },
             is_stale: flags & NO_RECORDED_VALUE != 0,
         }
     }
@@ -296,6 +338,10 @@ impl Converter<'_> {
             timestamp_ms: point.timestamp_ms,
             value: point.value(value),
         });
+        if point.start_timestamp_ms != 0 {
+            self.quota.take_one::<i64>()?;
+            series.start_timestamps_ms.push(point.start_timestamp_ms);
+        }
         series.exemplars = exemplars;
         self.decoded.payload.series.push(series);
         Ok(())

@@ -1,10 +1,10 @@
 //! The model to remote write 1.0.
 
-use super::histogram;
+use super::{histogram, metric_type_number};
 use crate::protobuf::Writer;
-use model::{Labels, MetricMetadata, MetricType, Metrics, Series};
+use model::{Labels, MetricMetadata, Metrics, Series};
 
-/// Writes a `prometheus.WriteRequest`, not yet packed.
+/// Writes a `prometheus.WriteRequest`, not yet packed. It has no place for the start timestamps of samples.
 pub fn encode(metrics: &Metrics) -> Vec<u8> {
     let mut w = Writer::default();
     for s in &metrics.series {
@@ -46,21 +46,8 @@ fn labels(labels: &Labels, w: &mut Writer) {
 }
 
 fn metadata(metadata: &MetricMetadata, w: &mut Writer) {
-    w.uint(1, number(metadata.metric_type));
+    w.uint(1, metric_type_number(metadata.metric_type));
     w.text(2, &metadata.family);
     w.text(4, &metadata.help);
     w.text(5, &metadata.unit);
-}
-
-fn number(metric_type: MetricType) -> u64 {
-    match metric_type {
-        MetricType::Unknown => 0,
-        MetricType::Counter => 1,
-        MetricType::Gauge => 2,
-        MetricType::Histogram => 3,
-        MetricType::GaugeHistogram => 4,
-        MetricType::Summary => 5,
-        MetricType::Info => 6,
-        MetricType::StateSet => 7,
-    }
 }

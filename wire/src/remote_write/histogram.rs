@@ -22,11 +22,12 @@ const CUSTOM_BOUNDS: i32 = -53;
 pub(super) fn decode(message: &[u8], quota: &Quota) -> Result<Result<HistogramSample, String>> {
     let (mut negative, mut positive) = (Side::default(), Side::default());
     let mut h = Histogram::default();
-    let mut timestamp_ms = 0;
+    let (mut timestamp_ms, mut start_timestamp_ms) = (0, 0);
+    let mut whole_count = None;
     let mut reader = Reader::new(message);
     while let Some((number, field)) = reader.next()? {
         match number {
-            1 => h.count = field.uint()? as f64,
+            1 => whole_count = Some(field.uint()?),
             2 => h.count = field.double()?,
             3 => h.sum = field.double()?,
             4 => h.schema = field.sint32()?,
@@ -42,25 +43,32 @@ pub(super) fn decode(message: &[u8], quota: &Quota) -> Result<Result<HistogramSa
             14 => h.is_gauge = field.uint()? == 3,
             15 => timestamp_ms = field.int()?,
             16 => doubles(field, &mut h.custom_bounds)?,
+            17 => start_timestamp_ms = field.int()?,
             _ => {}
         }
     }
-    Ok(finish(h, timestamp_ms, positive, negative))
+    Ok(
+        finish(h, whole_count, positive, negative).map(|histogram| HistogramSample {
+            timestamp_ms,
+            start_timestamp_ms,
+            histogram,
+        }),
+    )
 }
 
 fn finish(
     mut h: Histogram,
-    timestamp_ms: i64,
+    whole_count: Option<u64>,
     positive: Side,
     negative: Side,
-) -> Result<HistogramSample, String> {
+) -> Result<Histogram, String> {
     if !(-4..=8).contains(&h.schema) && h.schema != CUSTOM_BOUNDS {
         return Err(format!(
             "has schema {}, which is neither -4 to 8 nor {CUSTOM_BOUNDS}",
             h.schema
         ));
     }
-    if h.custom_bounds.windows(2).any(|w| w[0] >= w[1]) {
+    if h.custom_bounds.iter().any(|b| b.is_nan()) || h.custom_bounds.windows(2).any(|w| w[0] >= w[1]) {
         return Err("has custom bounds that do not rise".to_owned());
     }
     h.positive = positive.buckets()?;
@@ -76,11 +84,35 @@ fn finish(
     if counts.chain([h.count, h.zero_count]).any(|c| c < 0.0) {
         return Err("has a negative count".to_owned());
     }
-    Ok(HistogramSample {
-        start_timestamp_ms: 0,
-        timestamp_ms,
-        histogram: h,
-    })
+    if let Some(count) = whole_count {
+        h.count = count as f64;
+        check_count(&h)?;
+    }
+    Ok(h)
+}
+
+/// Whole counts add up; observations of NaN are in the count and in no bucket. Counts with fractions or beyond 53 bits
+/// are not looked at, since adding them up rounds.
+fn check_count(h: &Histogram) -> Result<(), String> {
+    const MOST_EXACT: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
+    if h.count >= MOST_EXACT {
+        return Ok(());
+    }
+    let buckets = h.positive.iter().chain(&h.negative).map(|(_, count)| count);
+    let sum = h.zero_count + buckets.sum::<f64>();
+    let fits = if h.sum.is_nan() {
+        sum <= h.count
+    } else {
+        sum == h.count
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!(
+            "has a count of {}, but its buckets add up to {sum}",
+            h.count
+        ))
+    }
 }
 
 fn span(field: Field<'_>, quota: &Quota) -> Result<(i32, u32)> {
@@ -168,6 +200,7 @@ pub(super) fn encode(sample: &HistogramSample, w: &mut Writer) {
     w.uint(14, if h.is_gauge { 3 } else { 0 });
     w.int(15, sample.timestamp_ms);
     w.doubles(16, h.custom_bounds.iter().copied());
+    w.int(17, sample.start_timestamp_ms);
 }
 
 fn spans(buckets: &[(i32, f64)]) -> Spans {

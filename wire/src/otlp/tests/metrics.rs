@@ -445,3 +445,81 @@ fn the_resource_is_on_every_series() {
         0
     );
 }
+
+#[test]
+fn counters_say_when_they_began() {
+    const START: u64 = 500_999_999;
+    let check = |start: u64, data: fn(u64) -> Data, expected: &[(&str, i64)]| {
+        let decoded = read(vec![metric("m", "", data(start))]);
+        let starts = |s: &model::Series| {
+            let histograms = s.histograms.iter().map(|h| h.start_timestamp_ms);
+            let all: Vec<i64> = s.start_timestamps_ms.iter().copied().chain(histograms).collect();
+            let quantile = s.labels.get("quantile").is_some();
+            (
+                s.labels.metric_name().unwrap().to_owned() + if quantile { "{q}" } else { "" },
+                all,
+            )
+        };
+        let found: Vec<_> = decoded.payload.series.iter().map(starts).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, start)| {
+                let is_native = decoded.payload.series.iter().any(|s| !s.histograms.is_empty());
+                let start = (*start != 0 || is_native).then_some(*start);
+                ((*name).to_owned(), start.into_iter().collect::<Vec<i64>>())
+            })
+            .collect();
+        assert_eq!(found, expected);
+    };
+    fn point(start_time_unix_nano: u64) -> NumberDataPoint {
+        NumberDataPoint {
+            start_time_unix_nano,
+            ..number(1.0, &[])
+        }
+    }
+    let counter = |start| sum(vec![point(start)], true, CUMULATIVE);
+    check(START, counter, &[("m_total", 500)]);
+    check(TIME, counter, &[("m_total", 1003)]);
+    check(0, counter, &[("m_total", 0)]);
+    // After the point's own time, and less than a millisecond after the epoch.
+    check(TIME + 1_000_000, counter, &[("m_total", 0)]);
+    check(999_999, counter, &[("m_total", 0)]);
+    check(
+        START,
+        |start| sum(vec![point(start)], false, CUMULATIVE),
+        &[("m", 500)],
+    );
+    check(START, |start| gauge(vec![point(start)]), &[("m", 0)]);
+    let classic = |start_time_unix_nano| {
+        histogram(vec![HistogramDataPoint {
+            start_time_unix_nano,
+            ..histogram_point()
+        }])
+    };
+    let bucket = ("m_bucket", 500);
+    check(
+        START,
+        classic,
+        &[("m_sum", 500), ("m_count", 500), bucket, bucket, bucket],
+    );
+    let native = |start_time_unix_nano| {
+        let Data::ExponentialHistogram(mut h) = exponential(0, Buckets::default()) else {
+            panic!("made as one");
+        };
+        h.data_points[0].start_time_unix_nano = start_time_unix_nano;
+        Data::ExponentialHistogram(h)
+    };
+    check(START, native, &[("m", 500)]);
+    check(0, native, &[("m", 0)]);
+    let summary = |start_time_unix_nano| {
+        Data::Summary(Summary {
+            data_points: vec![SummaryDataPoint {
+                time_unix_nano: TIME,
+                start_time_unix_nano,
+                quantile_values: vec![ValueAtQuantile::default()],
+                ..Default::default()
+            }],
+        })
+    };
+    check(START, summary, &[("m_sum", 500), ("m_count", 500), ("m{q}", 0)]);
+}

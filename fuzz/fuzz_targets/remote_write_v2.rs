@@ -1,0 +1,5 @@
+//! Remote write 2.0, unpacked; what is read can be written and read again.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::remote_write_v2(data));
