@@ -54,7 +54,8 @@ impl Servers {
                 .route_layer(auth.require(Access::Write))
                 .merge(health.router())
         };
-        let grpc = write(receive::otlp_grpc(intake.clone(), sinks.clone()));
+        let grpc = write(receive::otlp_grpc(intake.clone(), sinks.clone()))
+            .merge(receive::grpc_health(env.shutdown.clone()));
         let http = write(receive::otlp_http(intake, sinks));
         let tls = env
             .config

@@ -26,6 +26,8 @@ pub const SEQUENCE_HEADER: HeaderName = HeaderName::from_static("x-binnacle-sequ
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Larger bodies are decoded on a thread of their own, so that the event loop goes on.
 const INLINE_BODY_BYTES: usize = 32 << 10;
+/// No more room is made for a body before it comes.
+const MAX_RESERVED_BYTES: usize = 256 << 10;
 /// So much of a body that is too large is still read, so that its sender sees the answer.
 const MAX_DISCARDED_BYTES: usize = 16 << 20;
 /// And for so long.
@@ -168,7 +170,9 @@ async fn read_body(request: Request<Body>, max_bytes: u64) -> refusal::Result<By
     let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let mut body = request.into_body();
     let mut too_large = promised.is_some_and(|bytes| bytes > max_bytes);
-    let mut kept = BytesMut::new();
+    // A promise is taken at its word only so far, since it costs its maker nothing.
+    let expected = usize::try_from(promised.unwrap_or(0)).unwrap_or(usize::MAX);
+    let mut kept = BytesMut::with_capacity(expected.min(MAX_RESERVED_BYTES));
     while !too_large {
         let Some(frame) = body.frame().await else {
             return Ok(kept.freeze());
@@ -211,7 +215,7 @@ async fn discard(mut body: Body) {
 impl Arrived {
     /// Decodes the body, writes what is in it, and counts. The outcome holds the refusals of both steps.
     pub(crate) async fn write<P>(
-        self,
+        mut self,
         signal: &'static str,
         sink: &Arc<dyn Write<P>>,
         decode: impl FnOnce(&[u8]) -> Result<Decoded<P>> + Send + 'static,
@@ -219,13 +223,33 @@ impl Arrived {
     where
         P: Default + PartialEq + Send + 'static,
     {
-        let body = self.body;
-        let decoded = if body.len() <= INLINE_BODY_BYTES {
-            decode(&body)?
-        } else {
-            let decoding = tokio::task::spawn_blocking(move || decode(&body)).await;
-            decoding.map_err(|e| Error::internal(format!("decoding a request failed: {e}")))??
-        };
+        let decoded = self.decode(decode).await?;
+        self.store(signal, sink, decoded).await
+    }
+
+    /// Decodes the body, which is gone then.
+    pub(crate) async fn decode<T: Send + 'static>(
+        &mut self,
+        decode: impl FnOnce(&[u8]) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let body = std::mem::take(&mut self.body);
+        if body.len() <= INLINE_BODY_BYTES {
+            return decode(&body);
+        }
+        let decoding = tokio::task::spawn_blocking(move || decode(&body)).await;
+        decoding.map_err(|e| Error::internal(format!("decoding a request failed: {e}")))?
+    }
+
+    /// Writes what was in the body, and counts. The outcome holds what was refused before, too.
+    pub(crate) async fn store<P>(
+        self,
+        signal: &'static str,
+        sink: &Arc<dyn Write<P>>,
+        decoded: Decoded<P>,
+    ) -> Result<WriteOutcome>
+    where
+        P: Default + PartialEq + 'static,
+    {
         let mut outcome = WriteOutcome {
             rejected: decoded.rejected,
             ..WriteOutcome::default()
@@ -271,15 +295,20 @@ pub(crate) fn plain_answer(
     result: &refusal::Result<WriteOutcome>,
 ) -> Response {
     let response = match result {
-        Ok(outcome) if outcome.rejected.is_empty() => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
-        Ok(outcome) => runtime::http::plain_error(&Error::bad_data(outcome.rejection_message())),
+        Ok(outcome) => outcome_answer(outcome),
         Err(refusal) => plain_error(&refusal.error),
     };
     service.answered(protocol, response.status().as_str(), result.as_ref().err());
+    response
+}
+
+/// The part of [`plain_answer`] for requests that were read.
+pub(crate) fn outcome_answer(outcome: &WriteOutcome) -> Response {
+    if !outcome.rejected.is_empty() {
+        return runtime::http::plain_error(&Error::bad_data(outcome.rejection_message()));
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 

@@ -6,6 +6,7 @@
 //! from the headers, a body within its limits, decoding away from the event loop when it is large, one write,
 //! and counters for whatever became of it.
 
+mod grpc_health;
 mod intake;
 mod loki;
 mod metrics;
@@ -14,6 +15,7 @@ mod otlp;
 mod refusal;
 mod remote_write;
 
+pub use grpc_health::grpc_health;
 pub use intake::{AGENT_HEADER, EPOCH_HEADER, SEQUENCE_HEADER, STREAM_HEADER, origin_headers, origin_of};
 pub use loki::loki_push;
 pub use metrics::METRICS;

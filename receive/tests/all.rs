@@ -6,9 +6,13 @@
 mod common;
 #[path = "all/grpc.rs"]
 mod grpc;
+#[path = "all/grpc_health.rs"]
+mod grpc_health;
 #[path = "all/http.rs"]
 mod http;
 #[path = "all/push.rs"]
 mod push;
+#[path = "all/remote_write.rs"]
+mod remote_write;
 #[path = "all/shared_way.rs"]
 mod shared_way;

@@ -222,7 +222,8 @@ fn serve(shared: &Shared, spool: &Spool, ports: Ports, auth: &Auth) -> Result<Jo
         (
             "otlp_grpc",
             ports.otlp_grpc,
-            write(receive::otlp_grpc(intake.clone(), sinks.clone())),
+            write(receive::otlp_grpc(intake.clone(), sinks.clone()))
+                .merge(receive::grpc_health(shared.shutdown.clone())),
         ),
         (
             "otlp_http",
