@@ -32,13 +32,6 @@ impl<'a> Cursor<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
-    /// A cursor that starts at an offset.
-    pub(crate) fn at(bytes: &'a [u8], offset: usize) -> Result<Self> {
-        bytes
-            .get(offset..)
-            .map(Self)
-            .ok_or_else(|| bad("an offset points outside"))
-    }
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,329 +1,429 @@
 //! The head: what was acknowledged and is not yet in a part, in memory.
+//!
+//! Samples lie in blocks of a few raw ones, chained per slot of the directory: nothing is packed before it is written
+//! to a part, so taking a sample costs a store or two. A chain says whose it is, so a slot that changed hands while
+//! a batch was on its way to the disk is noticed; the samples of such a batch go among the extras.
 
-use crate::select::Index;
+use crate::directory::{KeyHasher, SeriesId, SlotId};
+use crate::samples::Run;
+use model::Exemplar;
 use model::metric::HistogramSample;
-use model::{Labels, Result, Sample, Series};
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
-/// Passes on the hash that the labels carry: XXH3 has mixed it already.
+/// Samples of a block.
+const BLOCK_SAMPLES: usize = 16;
+/// Blocks that are allocated together.
+const PAGE_BLOCKS: usize = 1024;
+const NO_BLOCK: u32 = u32::MAX;
+const EXTRA_BYTES: usize = 160;
+const EXEMPLAR_BYTES: usize = 120;
+
+/// What became of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// It is the newest of its series.
+    Appended,
+    /// It lies before another sample of its series.
+    Late,
+    /// The series' newest sample was of that time and had another value: the later one counts. With late samples this
+    /// shows only when they are put in order.
+    Replaced,
+    /// The series had the very same sample.
+    Same,
+}
+
+#[derive(Clone, Copy)]
+struct Block {
+    /// The time that the offsets count from.
+    base_ms: i64,
+    values: [f64; BLOCK_SAMPLES],
+    offsets_ms: [i32; BLOCK_SAMPLES],
+    next: u32,
+    len: u8,
+}
+
+#[derive(Clone, Copy)]
+struct Chain {
+    id: SeriesId,
+    first: u32,
+    last: u32,
+    samples: u32,
+    /// Whether times rise strictly from sample to sample.
+    is_sorted: bool,
+    /// Whether a sample said when its counter began.
+    has_starts: bool,
+}
+
+const EMPTY_CHAIN: Chain = Chain {
+    id: 0,
+    first: NO_BLOCK,
+    last: NO_BLOCK,
+    samples: 0,
+    is_sorted: true,
+    has_starts: false,
+};
+
+/// What few series have.
 #[derive(Default)]
-pub(crate) struct PassHasher(u64);
-
-impl Hasher for PassHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
+struct Extra {
+    /// Samples that found their slot taken by another series.
+    strays: Vec<(i64, f64)>,
+    histograms: Vec<HistogramSample>,
+    exemplars: Vec<Exemplar>,
+    /// From this sample time on the counter began at that time; both rise.
+    starts: Vec<(i64, i64)>,
+    /// The same for single samples that came late.
+    late_starts: BTreeMap<i64, i64>,
 }
 
-/// What became of the samples that were put in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Inserted {
-    /// Samples for a time that the series had already, with another value: the later one counts.
-    pub replaced: u64,
-    /// Series that the head did not know.
-    pub new_series: u64,
-}
-
-/// Series by label set, with postings. Samples of a series are kept sorted by time, one per time.
+/// Samples by slot, and the extras by series.
 #[derive(Default)]
 pub(crate) struct Head {
-    ids: HashMap<Labels, u32, BuildHasherDefault<PassHasher>>,
-    series: Vec<HeadSeries>,
-    /// Label name, then value, then the ids of the series that have it, ascending.
-    postings: HashMap<Box<str>, HashMap<Box<str>, Vec<u32>>>,
+    chains: Vec<Chain>,
+    pages: Vec<Vec<Block>>,
+    extras: HashMap<SeriesId, Extra, BuildHasherDefault<KeyHasher>>,
     samples: u64,
-    size_bytes: usize,
+    extra_bytes: usize,
     times: Option<(i64, i64)>,
 }
 
-/// One series of the head.
-pub(crate) struct HeadSeries {
-    pub labels: Labels,
-    /// In order of time; almost every sample is appended here.
-    samples: Vec<Sample>,
-    /// Samples that came late, none of a time in `samples`.
-    late: BTreeMap<i64, f64>,
-    pub histograms: BTreeMap<i64, HistogramSample>,
-}
-
-const SERIES_BYTES: usize = size_of::<HeadSeries>() + 64;
-const POSTING_BYTES: usize = 8;
-const LATE_BYTES: usize = 40;
-
 impl Head {
-    /// Puts samples in; of two with the same series and time the one that comes later stays.
-    pub(crate) fn insert(&mut self, batch: &[Series]) -> Inserted {
-        let mut inserted = Inserted::default();
-        for series in batch {
-            if series.samples.is_empty() && series.histograms.is_empty() {
-                continue;
-            }
-            let id = match self.ids.get(&series.labels) {
-                Some(id) => *id,
-                None => {
-                    inserted.new_series += 1;
-                    self.add_series(&series.labels)
-                }
+    /// Puts a sample in; of two with the same series and time the one that comes later stays. `start_ms` says when the
+    /// counter behind it began, 0 where nobody said.
+    pub(crate) fn push(
+        &mut self,
+        slot: SlotId,
+        id: SeriesId,
+        time_ms: i64,
+        value: f64,
+        start_ms: i64,
+    ) -> Put {
+        let put = self.push_sample(slot, id, time_ms, value);
+        let has_starts = self.chains[slot as usize].has_starts;
+        if start_ms != 0 || has_starts {
+            self.put_start(slot, id, time_ms, start_ms);
+        }
+        put
+    }
+
+    fn push_sample(&mut self, slot: SlotId, id: SeriesId, time_ms: i64, value: f64) -> Put {
+        let at = slot as usize;
+        if at >= self.chains.len() {
+            self.chains.resize(at + 1, EMPTY_CHAIN);
+        }
+        self.samples += 1;
+        widen(&mut self.times, time_ms);
+        let mut chain = self.chains[at];
+        if chain.samples == 0 {
+            let block = self.new_block(time_ms);
+            chain = Chain {
+                id,
+                first: block,
+                last: block,
+                ..EMPTY_CHAIN
             };
-            let target = &mut self.series[id as usize];
-            for sample in &series.samples {
-                match target.put(*sample) {
-                    Put::Appended => self.size_bytes += size_of::<Sample>(),
-                    Put::Late => self.size_bytes += LATE_BYTES,
-                    Put::Replaced { differs } => {
-                        inserted.replaced += u64::from(differs);
-                        continue;
-                    }
-                }
-                self.samples += 1;
-                widen(&mut self.times, sample.timestamp_ms);
-            }
-            for sample in &series.histograms {
-                let size = size_of::<HistogramSample>()
-                    + 16 * (sample.histogram.positive.len() + sample.histogram.negative.len());
-                match target.histograms.insert(sample.timestamp_ms, sample.clone()) {
-                    Some(old) => inserted.replaced += u64::from(old != *sample),
-                    None => {
-                        self.samples += 1;
-                        self.size_bytes += size;
-                        widen(&mut self.times, sample.timestamp_ms);
-                    }
-                }
-            }
+        } else if chain.id != id {
+            self.extra(id).strays.push((time_ms, value));
+            self.extra_bytes += size_of::<(i64, f64)>();
+            return Put::Late;
         }
-        inserted
+        let put = self.append(&mut chain, time_ms, value);
+        self.chains[at] = chain;
+        put
     }
 
-    fn add_series(&mut self, labels: &Labels) -> u32 {
-        let id = u32::try_from(self.series.len()).expect("the limit of series is far below 4 billion");
-        self.ids.insert(labels.clone(), id);
-        self.size_bytes += SERIES_BYTES + labels.size_bytes();
-        for (name, value) in labels.iter() {
-            // Looked up before they are copied: nearly all names and values are known.
-            if !self.postings.contains_key(name) {
-                self.postings.insert(name.into(), HashMap::new());
+    fn append(&mut self, chain: &mut Chain, time_ms: i64, value: f64) -> Put {
+        let block = self.block_mut(chain.last);
+        let mut put = Put::Appended;
+        if block.len > 0 {
+            let end = usize::from(block.len) - 1;
+            let newest_ms = block.time(end);
+            if time_ms == newest_ms && chain.is_sorted {
+                let is_same = block.values[end].to_bits() == value.to_bits();
+                block.values[end] = value;
+                self.samples -= 1;
+                return if is_same { Put::Same } else { Put::Replaced };
             }
-            let values = self.postings.get_mut(name).expect("put in above");
-            match values.get_mut(value) {
-                Some(ids) => ids.push(id),
-                None => {
-                    values.insert(value.into(), vec![id]);
-                    self.size_bytes += value.len() + 64;
-                }
+            if time_ms <= newest_ms {
+                chain.is_sorted = false;
+                put = Put::Late;
             }
-            self.size_bytes += POSTING_BYTES;
         }
-        self.series.push(HeadSeries {
-            labels: labels.clone(),
-            samples: Vec::new(),
-            late: BTreeMap::new(),
-            histograms: BTreeMap::new(),
+        chain.samples += 1;
+        if !self.block_mut(chain.last).push(time_ms, value) {
+            let next = self.new_block(time_ms);
+            self.block_mut(chain.last).next = next;
+            chain.last = next;
+            let fits = self.block_mut(next).push(time_ms, value);
+            debug_assert!(fits, "an empty block takes any time as its base");
+        }
+        put
+    }
+
+    fn new_block(&mut self, base_ms: i64) -> u32 {
+        if self.pages.last().is_none_or(|page| page.len() == PAGE_BLOCKS) {
+            self.pages.push(Vec::with_capacity(PAGE_BLOCKS));
+        }
+        let pages = self.pages.len();
+        let page = self.pages.last_mut().expect("pushed above when there was none");
+        page.push(Block {
+            base_ms,
+            values: [0.0; BLOCK_SAMPLES],
+            offsets_ms: [0; BLOCK_SAMPLES],
+            next: NO_BLOCK,
+            len: 0,
         });
-        id
+        u32::try_from((pages - 1) * PAGE_BLOCKS + page.len() - 1).expect("the head is flushed long before")
+    }
+    fn block(&self, at: u32) -> &Block {
+        &self.pages[at as usize / PAGE_BLOCKS][at as usize % PAGE_BLOCKS]
+    }
+    fn block_mut(&mut self, at: u32) -> &mut Block {
+        &mut self.pages[at as usize / PAGE_BLOCKS][at as usize % PAGE_BLOCKS]
+    }
+    fn extra(&mut self, id: SeriesId) -> &mut Extra {
+        let bytes = &mut self.extra_bytes;
+        self.extras.entry(id).or_insert_with(|| {
+            *bytes += EXTRA_BYTES;
+            Extra::default()
+        })
     }
 
-    /// Whether the head knows a series.
-    pub(crate) fn contains(&self, labels: &Labels) -> bool {
-        self.ids.contains_key(labels)
+    fn put_start(&mut self, slot: SlotId, id: SeriesId, time_ms: i64, start_ms: i64) {
+        let chain = &mut self.chains[slot as usize];
+        let is_own = chain.id == id;
+        chain.has_starts = true;
+        let is_newest = is_own && chain.is_sorted;
+        let extra = self.extra(id);
+        let mut added = 0;
+        if !is_newest {
+            extra.late_starts.insert(time_ms, start_ms);
+            added = 48;
+        } else if extra.starts.last().map_or(0, |(_, same)| *same) != start_ms {
+            extra.starts.push((time_ms, start_ms));
+            added = size_of::<(i64, i64)>();
+        }
+        self.extra_bytes += added;
     }
-    /// Samples held.
+    /// Puts a native histogram in.
+    pub(crate) fn push_histogram(&mut self, id: SeriesId, sample: HistogramSample) {
+        self.samples += 1;
+        widen(&mut self.times, sample.timestamp_ms);
+        let h = &sample.histogram;
+        let buckets = h.positive.len() + h.negative.len();
+        let bytes = size_of::<HistogramSample>() + 16 * buckets + 8 * h.custom_bounds.len();
+        self.extra(id).histograms.push(sample);
+        self.extra_bytes += bytes;
+    }
+    /// Puts an exemplar in; false when the series has the same one already.
+    pub(crate) fn push_exemplar(&mut self, id: SeriesId, exemplar: Exemplar) -> bool {
+        let extra = self.extra(id);
+        // Senders repeat the last exemplar with every scrape until there is a new one.
+        if extra.exemplars.iter().rev().take(4).any(|e| *e == exemplar) {
+            return false;
+        }
+        let bytes = EXEMPLAR_BYTES + exemplar.labels.size_bytes();
+        extra.exemplars.push(exemplar);
+        self.extra_bytes += bytes;
+        true
+    }
+
+    /// Samples held, those that a later one supersedes included.
     pub(crate) fn samples(&self) -> u64 {
         self.samples
     }
-    /// Series held.
-    pub(crate) fn series_count(&self) -> u64 {
-        self.series.len() as u64
-    }
-    /// Memory taken, roughly.
+    /// Memory taken.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.size_bytes
+        self.pages.len() * PAGE_BLOCKS * size_of::<Block>()
+            + self.chains.capacity() * size_of::<Chain>()
+            + self.extra_bytes
     }
     /// The first and the last time, `None` without samples.
     pub(crate) fn times(&self) -> Option<(i64, i64)> {
         self.times
     }
-    /// The series, by id.
-    pub(crate) fn series(&self) -> &[HeadSeries] {
-        &self.series
+    /// Whether any series has exemplars.
+    pub(crate) fn has_exemplars(&self) -> bool {
+        self.extras.values().any(|e| !e.exemplars.is_empty())
     }
+    /// The time of the sample that a slot got last.
+    pub(crate) fn newest_ms(&self, slot: SlotId) -> Option<i64> {
+        let chain = self.chains.get(slot as usize).filter(|c| c.samples > 0)?;
+        let block = self.block(chain.last);
+        Some(block.time(usize::from(block.len) - 1))
+    }
+    /// Whether a slot has no samples.
+    pub(crate) fn is_idle(&self, slot: SlotId) -> bool {
+        self.chains.get(slot as usize).is_none_or(|c| c.samples == 0)
+    }
+
+    /// The series that have anything, ascending, each with its slot if it has one here.
+    pub(crate) fn series(&self) -> Vec<(SeriesId, Option<SlotId>)> {
+        let chains = self.chains.iter().enumerate().filter(|(_, c)| c.samples > 0);
+        let mut all: Vec<_> = chains.map(|(slot, c)| (c.id, Some(slot as SlotId))).collect();
+        all.extend(self.extras.keys().map(|id| (*id, None)));
+        // A series with both comes with its slot first.
+        all.sort_unstable_by_key(|(id, slot)| (*id, slot.is_none()));
+        all.dedup_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// Whether a series has samples or histograms in a range of times, both included.
+    pub(crate) fn has_any(&self, id: SeriesId, slot: Option<SlotId>, range: (i64, i64)) -> bool {
+        let within = |time: i64| range.0 <= time && time <= range.1;
+        let mut found = false;
+        self.each_sample(id, slot, &mut |time, _| found |= within(time));
+        found
+            || self
+                .extras
+                .get(&id)
+                .is_some_and(|e| e.histograms.iter().any(|h| within(h.timestamp_ms)))
+    }
+
+    /// Visits the times of all samples, histograms and exemplars of a series.
+    pub(crate) fn each_time(&self, id: SeriesId, slot: Option<SlotId>, visit: &mut dyn FnMut(i64)) {
+        self.each_sample(id, slot, &mut |time, _| visit(time));
+        if let Some(extra) = self.extras.get(&id) {
+            extra.histograms.iter().for_each(|h| visit(h.timestamp_ms));
+            extra.exemplars.iter().for_each(|e| visit(e.timestamp_ms));
+        }
+    }
+
+    fn each_sample(&self, id: SeriesId, slot: Option<SlotId>, visit: &mut dyn FnMut(i64, f64)) {
+        if let Some(chain) = self.chain(id, slot) {
+            let mut at = chain.first;
+            while at != NO_BLOCK {
+                let block = self.block(at);
+                for i in 0..usize::from(block.len) {
+                    visit(block.time(i), block.values[i]);
+                }
+                at = block.next;
+            }
+        }
+        if let Some(extra) = self.extras.get(&id) {
+            extra.strays.iter().for_each(|(time, value)| visit(*time, *value));
+        }
+    }
+    fn chain(&self, id: SeriesId, slot: Option<SlotId>) -> Option<&Chain> {
+        let chain = self.chains.get(slot? as usize)?;
+        (chain.samples > 0 && chain.id == id).then_some(chain)
+    }
+
+    /// Copies what a series has in a range of times, both included, into an empty run: ascending, one sample per
+    /// time. Returns how many samples a later one with another value superseded, as far as that shows here.
+    pub(crate) fn copy(&self, id: SeriesId, slot: Option<SlotId>, range: (i64, i64), into: &mut Run) -> u64 {
+        let (times, values) = (&mut into.times, &mut into.values);
+        self.each_sample(id, slot, &mut |time, value| {
+            if range.0 <= time && time <= range.1 {
+                times.push(time);
+                values.push(value);
+            }
+        });
+        let mut replaced = 0;
+        let extra = self.extras.get(&id);
+        let is_sorted = self.chain(id, slot).is_none_or(|c| c.is_sorted);
+        if !is_sorted || extra.is_some_and(|e| !e.strays.is_empty()) {
+            replaced += sort_columns(times, values);
+        }
+        if let Some(extra) = extra {
+            extra.copy_starts(into);
+            replaced += extra.copy_histograms(range, &mut into.histograms);
+            let exemplars = extra.exemplars.iter();
+            into.exemplars.extend(
+                exemplars
+                    .filter(|e| range.0 <= e.timestamp_ms && e.timestamp_ms <= range.1)
+                    .cloned(),
+            );
+            into.exemplars.sort_by_key(|e| e.timestamp_ms);
+        }
+        replaced
+    }
+}
+
+impl Block {
+    fn time(&self, i: usize) -> i64 {
+        self.base_ms.wrapping_add(i64::from(self.offsets_ms[i]))
+    }
+    /// Adds a sample unless the block is full or the time too far from its base.
+    fn push(&mut self, time_ms: i64, value: f64) -> bool {
+        let at = usize::from(self.len);
+        if at == 0 {
+            self.base_ms = time_ms;
+        }
+        let offset = time_ms.checked_sub(self.base_ms).map(i32::try_from);
+        let Some(Ok(offset_ms)) = offset.filter(|_| at < BLOCK_SAMPLES) else {
+            return false;
+        };
+        self.offsets_ms[at] = offset_ms;
+        self.values[at] = value;
+        self.len += 1;
+        true
+    }
+}
+
+impl Extra {
+    /// The start of each sample in the run, as the steps that a run says.
+    fn copy_starts(&self, into: &mut Run) {
+        if self.starts.is_empty() && self.late_starts.is_empty() {
+            return;
+        }
+        let mut last = 0;
+        for time in &into.times {
+            let start = self.late_starts.get(time).copied().unwrap_or_else(|| {
+                let after = self.starts.partition_point(|(from, _)| from <= time);
+                after.checked_sub(1).map_or(0, |at| self.starts[at].1)
+            });
+            if start != last {
+                into.starts.push((*time, start));
+                last = start;
+            }
+        }
+    }
+    fn copy_histograms(&self, range: (i64, i64), into: &mut Vec<HistogramSample>) -> u64 {
+        let within = |h: &&HistogramSample| range.0 <= h.timestamp_ms && h.timestamp_ms <= range.1;
+        into.extend(self.histograms.iter().filter(within).cloned());
+        if into.is_sorted_by(|a, b| a.timestamp_ms < b.timestamp_ms) {
+            return 0;
+        }
+        let mut replaced = 0;
+        // The sort is stable: of equal times the last one came last.
+        into.sort_by_key(|h| h.timestamp_ms);
+        into.dedup_by(|later, earlier| {
+            let is_same_time = later.timestamp_ms == earlier.timestamp_ms;
+            if is_same_time {
+                replaced += u64::from(later != earlier);
+                std::mem::swap(later, earlier);
+            }
+            is_same_time
+        });
+        replaced
+    }
+}
+
+/// Sorts by time; of samples with equal times the last one stays.
+fn sort_columns(times: &mut Vec<i64>, values: &mut Vec<f64>) -> u64 {
+    let mut samples: Vec<(i64, f64)> = times.drain(..).zip(values.drain(..)).collect();
+    samples.sort_by_key(|(time, _)| *time);
+    let mut replaced = 0;
+    for (time, value) in samples {
+        match (times.last(), values.last_mut()) {
+            (Some(last), Some(old)) if *last == time => {
+                replaced += u64::from(old.to_bits() != value.to_bits());
+                *old = value;
+            }
+            _ => {
+                times.push(time);
+                values.push(value);
+            }
+        }
+    }
+    replaced
 }
 
 fn widen(times: &mut Option<(i64, i64)>, time: i64) {
     *times = Some(times.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
 }
 
-enum Put {
-    Appended,
-    Late,
-    Replaced { differs: bool },
-}
-
-impl HeadSeries {
-    fn put(&mut self, sample: Sample) -> Put {
-        let differs = |old: f64| old.to_bits() != sample.value.to_bits();
-        match self.samples.last_mut() {
-            Some(last) if sample.timestamp_ms == last.timestamp_ms => {
-                let differs = differs(last.value);
-                last.value = sample.value;
-                Put::Replaced { differs }
-            }
-            Some(last) if sample.timestamp_ms < last.timestamp_ms => {
-                if let Ok(at) = self
-                    .samples
-                    .binary_search_by_key(&sample.timestamp_ms, |s| s.timestamp_ms)
-                {
-                    let old = std::mem::replace(&mut self.samples[at].value, sample.value);
-                    return Put::Replaced {
-                        differs: differs(old),
-                    };
-                }
-                match self.late.insert(sample.timestamp_ms, sample.value) {
-                    Some(old) => Put::Replaced {
-                        differs: differs(old),
-                    },
-                    None => Put::Late,
-                }
-            }
-            _ => {
-                self.samples.push(sample);
-                Put::Appended
-            }
-        }
-    }
-
-    /// All times, those of one kind of sample after those of another.
-    pub(crate) fn times(&self) -> impl Iterator<Item = i64> {
-        let in_order = self.samples.iter().map(|s| s.timestamp_ms);
-        in_order
-            .chain(self.late.keys().copied())
-            .chain(self.histograms.keys().copied())
-    }
-    /// Whether anything lies in a range of times, both included.
-    pub(crate) fn has_any(&self, start_ms: i64, end_ms: i64) -> bool {
-        start_ms <= end_ms
-            && (!self.in_order(start_ms, end_ms).is_empty()
-                || self.late.range(start_ms..=end_ms).next().is_some()
-                || self.histograms.range(start_ms..=end_ms).next().is_some())
-    }
-    /// Appends the float samples of a range to columns, ascending.
-    pub(crate) fn copy(&self, start_ms: i64, end_ms: i64, times: &mut Vec<i64>, values: &mut Vec<f64>) {
-        if start_ms > end_ms {
-            return;
-        }
-        let in_order = self.in_order(start_ms, end_ms);
-        times.reserve(in_order.len());
-        values.reserve(in_order.len());
-        let mut push = |time: i64, value: f64| {
-            times.push(time);
-            values.push(value);
-        };
-        let mut late = self.late.range(start_ms..=end_ms).peekable();
-        for sample in in_order {
-            while let Some((time, value)) = late.next_if(|(time, _)| **time < sample.timestamp_ms) {
-                push(*time, *value);
-            }
-            push(sample.timestamp_ms, sample.value);
-        }
-        late.for_each(|(time, value)| push(*time, *value));
-    }
-    /// The histograms of a range, ascending.
-    pub(crate) fn histograms_in(&self, start_ms: i64, end_ms: i64) -> Vec<HistogramSample> {
-        if start_ms > end_ms || self.histograms.is_empty() {
-            return Vec::new();
-        }
-        self.histograms
-            .range(start_ms..=end_ms)
-            .map(|(_, h)| h.clone())
-            .collect()
-    }
-    fn in_order(&self, start_ms: i64, end_ms: i64) -> &[Sample] {
-        let from = self.samples.partition_point(|s| s.timestamp_ms < start_ms);
-        let to = self.samples.partition_point(|s| s.timestamp_ms <= end_ms);
-        &self.samples[from..to.max(from)]
-    }
-}
-
-impl Index for Head {
-    fn len(&self) -> u32 {
-        self.series.len() as u32
-    }
-    fn postings(&self, name: &str, value: &str) -> Result<Vec<u32>> {
-        Ok(self
-            .postings
-            .get(name)
-            .and_then(|values| values.get(value))
-            .cloned()
-            .unwrap_or_default())
-    }
-    fn postings_where(&self, name: &str, wanted: &mut dyn FnMut(&str) -> bool) -> Result<Vec<u32>> {
-        let values = self.postings.get(name).into_iter().flatten();
-        Ok(values
-            .filter(|(value, _)| wanted(value))
-            .flat_map(|(_, ids)| ids)
-            .copied()
-            .collect())
-    }
-    fn labels(&self, id: u32) -> Result<Labels> {
-        Ok(self.series[id as usize].labels.clone())
-    }
-    fn with_value(&self, id: u32, name: &str, visit: &mut dyn FnMut(&str)) -> Result<()> {
-        self.series[id as usize]
-            .labels
-            .get(name)
-            .into_iter()
-            .for_each(visit);
-        Ok(())
-    }
-    fn names(&self) -> Result<Vec<String>> {
-        let mut names: Vec<String> = self.postings.keys().map(ToString::to_string).collect();
-        names.sort_unstable();
-        Ok(names)
-    }
-    fn values(&self, name: &str) -> Result<Vec<String>> {
-        let values = self.postings.get(name).into_iter().flat_map(|v| v.keys());
-        let mut values: Vec<String> = values.map(ToString::to_string).collect();
-        values.sort_unstable();
-        Ok(values)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_series_is_a_map_by_time(samples in prop::collection::vec((0i64..60, 0u8..4), 0..80), start in 0i64..60, len in -5i64..60) {
-            let labels = Labels::from_pairs([("a", "b")]);
-            let (mut head, mut map, mut replaced) = (Head::default(), BTreeMap::new(), 0);
-            for (timestamp_ms, v) in samples {
-                let sample = Sample { timestamp_ms, value: f64::from(v) };
-                let series = Series { labels: labels.clone(), samples: vec![sample], ..Series::default() };
-                replaced += head.insert(&[series]).replaced;
-                if let Some(old) = map.insert(timestamp_ms, sample.value) {
-                    replaced -= u64::from(old != sample.value);
-                }
-            }
-            prop_assert_eq!(replaced, 0, "as many replaced as in the map");
-            prop_assert_eq!(head.samples(), map.len() as u64);
-            prop_assert_eq!(head.times(), map.keys().next().map(|first| (*first, *map.keys().last().unwrap())));
-            let (mut times, mut values) = (Vec::new(), Vec::new());
-            if let Some(series) = head.series().first() {
-                series.copy(start, start + len, &mut times, &mut values);
-                prop_assert_eq!(series.has_any(start, start + len), !times.is_empty());
-            }
-            let expected: Vec<_> = map.into_iter().filter(|(t, _)| (start..=start + len).contains(t)).collect();
-            prop_assert_eq!(times.into_iter().zip(values).collect::<Vec<_>>(), expected);
-        }
-    }
-}
+mod tests;

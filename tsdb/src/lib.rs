@@ -1,23 +1,29 @@
-//! Metrics on disk: head, parts, postings, retention.
+//! Metrics on disk: head, parts, catalog, retention.
 //!
-//! [`Store`] implements the write door for [`model::Metrics`] and the read door for [`model::SeriesData`]. Each
-//! tenant has a log, a head in memory and part files named by a manifest; `docs/formats/tsdb.md` describes the log
-//! record and the sections of a part. Nothing here looks at a clock or starts work by itself: the program calls
-//! [`Store::maintain`] every second or so.
+//! [`Store`] implements the write doors for [`model::Metrics`] and [`model::RawMetrics`] and the read door for
+//! [`model::SeriesData`]. Each tenant has a log, a directory of active series, a head in memory, a catalog of labels and
+//! part files of samples named by a manifest; `docs/formats/tsdb.md` describes the log record and points to the others.
+//! Nothing here looks at a clock or starts work by itself: the program calls [`Store::maintain`] every second or so, and
+//! [`Store::merge`] beside it.
+//!
+//! The way of a sample: `tenant/intake` finds its series, `record` writes the batch to the log, `head` takes it,
+//! `tenant/flush` writes it to a file of `samples`, `tenant/merge` makes larger ones, `tenant/scan` reads them all.
 
 mod bytes;
-mod chunk;
-mod columns;
+mod cache;
+mod catalog;
+mod codec;
+mod directory;
 mod head;
-mod histogram;
 pub mod metrics;
 mod options;
-mod part;
+mod pack;
 mod record;
-mod select;
+mod samples;
 mod store;
 mod tenant;
 mod validate;
 
+pub use catalog::Cardinality;
 pub use options::{Options, Stats};
 pub use store::Store;

@@ -39,12 +39,14 @@ pub static RETRIES: MetricDef = counter(
     "Batches of agents that had been taken before.",
     &[],
 );
-/// Exemplars that came in.
-pub static EXEMPLARS: MetricDef = counter(
-    "binnacle_tsdb_exemplars_dropped_total",
-    "Exemplars that came with samples; they are not stored.",
+/// Samples that came late.
+pub static LATE: MetricDef = counter(
+    "binnacle_tsdb_late_samples_total",
+    "Samples taken that lie before another sample of their series.",
     &[],
 );
+/// Exemplars taken.
+pub static EXEMPLARS: MetricDef = counter("binnacle_tsdb_exemplars_total", "Exemplars acknowledged.", &[]);
 /// Metadata refused.
 pub static FAMILIES: MetricDef = counter(
     "binnacle_tsdb_metadata_dropped_total",
@@ -75,14 +77,27 @@ pub static UNREADABLE: MetricDef = counter(
     "Times that damage in a part was met while reading; the answer went without it, with a warning.",
     &[],
 );
-/// Series in memory.
-pub static HEAD_SERIES: MetricDef = gauge("binnacle_tsdb_head_series", "Series in memory.");
+/// Active series.
+pub static HEAD_SERIES: MetricDef = gauge(
+    "binnacle_tsdb_head_series",
+    "Active series: those that had samples lately.",
+);
+/// Series ever seen that are not removed yet.
+pub static CATALOG_SERIES: MetricDef = gauge(
+    "binnacle_tsdb_catalog_series",
+    "Series in the catalog, those that are no longer active included.",
+);
 /// Samples in memory.
 pub static HEAD_SAMPLES: MetricDef = gauge("binnacle_tsdb_head_samples", "Samples in memory.");
 /// Bytes in memory.
 pub static HEAD_BYTES: MetricDef = gauge(
     "binnacle_tsdb_head_bytes",
     "Bytes that series and samples take in memory.",
+);
+/// Bytes of the cache.
+pub static CACHE_BYTES: MetricDef = gauge(
+    "binnacle_tsdb_cache_bytes",
+    "Bytes of unpacked pages of parts and of the catalog in memory.",
 );
 /// Part files.
 pub static PARTS: MetricDef = gauge("binnacle_tsdb_parts", "Part files.");
@@ -100,6 +115,7 @@ pub static ALL: &[&MetricDef] = &[
     &REJECTED,
     &REPLACED,
     &RETRIES,
+    &LATE,
     &EXEMPLARS,
     &FAMILIES,
     &FLUSHES,
@@ -107,8 +123,10 @@ pub static ALL: &[&MetricDef] = &[
     &EXPIRED,
     &UNREADABLE,
     &HEAD_SERIES,
+    &CATALOG_SERIES,
     &HEAD_SAMPLES,
     &HEAD_BYTES,
+    &CACHE_BYTES,
     &PARTS,
     &PART_BYTES,
     &UNREADABLE_PARTS,
@@ -120,7 +138,10 @@ pub static REASONS: &[&str] = &[
     reason::LABEL_LIMIT,
     reason::LABEL_NAME,
     reason::LABEL_VALUE,
+    reason::BAD_LABELS,
     reason::SERIES_LIMIT,
+    reason::TOTAL_LIMIT,
+    reason::TARGET_LIMIT,
     reason::TOO_OLD,
     reason::TOO_NEW,
 ];
@@ -135,8 +156,14 @@ pub mod reason {
     pub const LABEL_NAME: &str = "label_name";
     /// A label's value is too long.
     pub const LABEL_VALUE: &str = "label_value";
+    /// The labels are damaged or not UTF-8.
+    pub const BAD_LABELS: &str = "bad_labels";
     /// A new series would be over `limits.ingest.max_series`.
     pub const SERIES_LIMIT: &str = "series_limit";
+    /// A new series would be over `limits.ingest.max_series_total`.
+    pub const TOTAL_LIMIT: &str = "total_series_limit";
+    /// A new series would be over `limits.ingest.max_series_per_target`.
+    pub const TARGET_LIMIT: &str = "target_series_limit";
     /// The time is before the retention.
     pub const TOO_OLD: &str = "too_old";
     /// The time is too far in the future.
@@ -148,6 +175,7 @@ pub mod reason {
 pub(crate) struct Metrics {
     pub samples: Counter,
     pub replaced: Counter,
+    pub late: Counter,
     pub retries: Counter,
     pub exemplars: Counter,
     pub families: Counter,
@@ -158,8 +186,10 @@ pub(crate) struct Metrics {
     pub expired: Counter,
     pub unreadable: Counter,
     pub head_series: Gauge,
+    pub catalog_series: Gauge,
     pub head_samples: Gauge,
     pub head_bytes: Gauge,
+    pub cache_bytes: Gauge,
     pub parts: Gauge,
     pub part_bytes: Gauge,
     pub unreadable_parts: Gauge,
@@ -171,6 +201,7 @@ impl Metrics {
         Self {
             samples: meter.counter(&SAMPLES, &[]),
             replaced: meter.counter(&REPLACED, &[]),
+            late: meter.counter(&LATE, &[]),
             retries: meter.counter(&RETRIES, &[]),
             exemplars: meter.counter(&EXEMPLARS, &[]),
             families: meter.counter(&FAMILIES, &[]),
@@ -181,8 +212,10 @@ impl Metrics {
             expired: meter.counter(&EXPIRED, &[]),
             unreadable: meter.counter(&UNREADABLE, &[]),
             head_series: meter.gauge(&HEAD_SERIES, &[]),
+            catalog_series: meter.gauge(&CATALOG_SERIES, &[]),
             head_samples: meter.gauge(&HEAD_SAMPLES, &[]),
             head_bytes: meter.gauge(&HEAD_BYTES, &[]),
+            cache_bytes: meter.gauge(&CACHE_BYTES, &[]),
             parts: meter.gauge(&PARTS, &[]),
             part_bytes: meter.gauge(&PART_BYTES, &[]),
             unreadable_parts: meter.gauge(&UNREADABLE_PARTS, &[]),

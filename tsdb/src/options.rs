@@ -11,8 +11,13 @@ pub struct Options {
     /// Samples older than this many milliseconds are refused and not shown, and parts that hold only older ones
     /// are removed. `None` keeps everything.
     pub retention_ms: Option<u64>,
-    /// A tenant's head is flushed to parts when it holds this many samples.
+    /// A tenant's head is flushed to parts when it holds this many samples; earlier when there are few series, later
+    /// when there are many.
     pub flush_samples: u64,
+    /// And not before it holds so many samples for each active series on the average.
+    pub flush_samples_per_series: u64,
+    /// A tenant's head is flushed when the catalog has so many series in memory only.
+    pub flush_series: usize,
     /// A tenant's head is flushed when it takes this many bytes of memory.
     pub flush_bytes: usize,
     /// A tenant's head is flushed when its oldest write has been there for this many milliseconds.
@@ -38,17 +43,33 @@ impl Default for Options {
         Self {
             limits: IngestLimits::default(),
             retention_ms: Some(15 * 86_400_000),
-            flush_samples: 4_000_000,
-            flush_bytes: 256 << 20,
+            flush_samples: 2_000_000,
+            flush_samples_per_series: 32,
+            flush_series: 250_000,
+            flush_bytes: 512 << 20,
             flush_age_ms: 2 * 3_600_000,
-            max_head_bytes: 768 << 20,
+            max_head_bytes: 1 << 30,
             max_part_bytes: 2 << 30,
             merge_parts: 4,
-            cache_bytes: 128 << 20,
+            cache_bytes: 64 << 20,
             max_families: 50_000,
             log: LogOptions::default(),
             commit: CommitOptions::default(),
         }
+    }
+}
+
+/// Samples of each series at which a head with few series is flushed: longer runs are not much smaller.
+const HEAD_SAMPLES_OF_FEW: u64 = 120;
+const MIN_FLUSH_SAMPLES: u64 = 100_000;
+
+impl Options {
+    /// The samples at which a head with so many active series is flushed.
+    pub(crate) fn flush_samples_at(&self, series: u64) -> u64 {
+        (series * HEAD_SAMPLES_OF_FEW)
+            .max(MIN_FLUSH_SAMPLES)
+            .min(self.flush_samples)
+            .max(series * self.flush_samples_per_series)
     }
 }
 
@@ -57,8 +78,16 @@ impl Default for Options {
 pub struct Stats {
     /// Tenants.
     pub tenants: usize,
-    /// Series in memory.
+    /// Active series: those that had samples lately.
     pub head_series: u64,
+    /// Series in the catalogs.
+    pub catalog_series: u64,
+    /// Bytes of the catalogs' segments.
+    pub catalog_bytes: u64,
+    /// The first and the last time of a sample, in milliseconds since the epoch; 0 without samples.
+    pub min_ms: i64,
+    /// See `min_ms`.
+    pub max_ms: i64,
     /// Samples in memory.
     pub head_samples: u64,
     /// Bytes that they take, roughly.

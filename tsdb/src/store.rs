@@ -1,20 +1,22 @@
 //! The store: all tenants behind the doors.
 
+use crate::cache::Cache;
+use crate::catalog::Cardinality;
 use crate::metrics::Metrics;
 use crate::options::{Options, Stats};
-use crate::part::IndexCache;
 use crate::tenant::{Context, Tenant};
 use model::{
-    Answer, Batch, BoxFuture, Clock, Error, ErrorKind, Fs, Labels, Meter, MetricMetadata, NoMeter, Read,
-    Result, Scan, ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
+    Answer, Batch, BoxFuture, Clock, Error, ErrorKind, Fs, Labels, Meter, MetricMetadata, NoMeter,
+    RawMetrics, Read, Result, Scan, ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use storage::{LogMetrics, StoreName, layout};
 
-/// Merges of one tenant in one [`Store::maintain`]: enough to keep up, few enough to let others have their turn.
+/// Merges of one tenant in one [`Store::merge`]: enough to keep up, few enough to let others have their turn.
 const MERGES_AT_ONCE: usize = 4;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -45,7 +47,9 @@ impl Store {
     ) -> Result<Self> {
         let names = layout::tenants(fs.as_ref(), data_dir, StoreName::Metrics)?;
         let context = Arc::new(Context {
-            cache: IndexCache::new(options.cache_bytes),
+            cache: Arc::new(Cache::new(options.cache_bytes)),
+            active_series: AtomicI64::new(0),
+            stopping: AtomicBool::new(false),
             metrics: Metrics::new(meter),
             log_metrics: LogMetrics::new(meter, StoreName::Metrics.as_str()),
             data_dir: data_dir.to_owned(),
@@ -84,9 +88,10 @@ impl Store {
     pub fn enforce_retention(&self, now_ms: i64) -> Result<()> {
         self.each(|tenant| tenant.enforce_retention(now_ms))
     }
-    /// What has to be done from time to time: flushes heads that are large or old, enforces the retention, merges
-    /// parts, brings the gauges up to date. Blocks; call it about once a second where blocking is allowed. An
-    /// error (the first one; the others are logged) leaves everything as it was, and the next call tries again.
+    /// What has to be done from time to time: flushes heads that are large or old, enforces the retention, forgets
+    /// series that are idle, brings the gauges up to date. Blocks; call it about once a second where blocking is
+    /// allowed. An error (the first one; the others are logged) leaves everything as it was, and the next call tries
+    /// again. Merging is apart, in [`Store::merge`]: it may take minutes, and a head must not wait for it.
     pub fn maintain(&self) -> Result<()> {
         let now_ms = self.inner.context.clock.now_ms();
         let done = self.each(|tenant| {
@@ -97,25 +102,44 @@ impl Store {
                 Ok(())
             };
             let retained = tenant.enforce_retention(now_ms);
-            let mut merged = Ok(());
-            for _ in 0..MERGES_AT_ONCE {
-                match tenant.merge_some() {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(e) => {
-                        merged = Err(e);
-                        break;
-                    }
-                }
-            }
-            flushed.and(retained).and(merged)
+            tenant.evict(None);
+            flushed.and(retained)
         });
         self.show_stats();
         done
     }
+    /// Merges parts and segments of the catalog where it is worth it, a few for each tenant; whether anything was
+    /// done. Blocks, for minutes where there is much; writes, flushes and reads go on meanwhile.
+    pub fn merge(&self) -> Result<bool> {
+        let did = AtomicBool::new(false);
+        self.each(|tenant| {
+            for _ in 0..MERGES_AT_ONCE {
+                if !tenant.merge_some()? {
+                    break;
+                }
+                did.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        Ok(did.into_inner())
+    }
     /// What senders said of a tenant's metric families, by name.
     pub fn metadata(&self, tenant: &Name) -> Vec<MetricMetadata> {
         self.tenant(tenant).map(|t| t.metadata()).unwrap_or_default()
+    }
+    /// What a tenant has much of, the `limit` largest of each kind: for whoever looks for the cause of too many series.
+    /// Reads the catalog from disk where it is not in memory.
+    pub fn cardinality(&self, tenant: &Name, limit: usize) -> Result<Cardinality> {
+        self.tenant(tenant)
+            .map_or_else(|| Ok(Cardinality::default()), |t| t.cardinality(limit))
+    }
+    /// What a tenant holds right now.
+    pub fn tenant_stats(&self, tenant: &Name) -> Stats {
+        let mut stats = Stats::default();
+        if let Some(tenant) = self.tenant(tenant) {
+            tenant.add_stats(&mut stats);
+        }
+        stats
     }
     /// The tenants that have metrics, sorted.
     pub fn tenants(&self) -> Vec<Name> {
@@ -129,6 +153,7 @@ impl Store {
     }
     /// Commits what is queued and closes the logs. Later writes are refused, reads go on.
     pub fn close(&self) -> Result<()> {
+        self.inner.context.stopping.store(true, Ordering::Relaxed);
         self.each(Tenant::close)
     }
 
@@ -183,17 +208,32 @@ impl Store {
         let (stats, metrics) = (self.stats(), &self.inner.context.metrics);
         let set = |gauge: &model::Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&metrics.head_series, stats.head_series);
+        set(&metrics.catalog_series, stats.catalog_series);
         set(&metrics.head_samples, stats.head_samples);
         set(&metrics.head_bytes, stats.head_bytes);
+        set(&metrics.cache_bytes, self.inner.context.cache.used_bytes() as u64);
         set(&metrics.parts, stats.parts as u64);
         set(&metrics.part_bytes, stats.part_bytes);
         set(&metrics.unreadable_parts, stats.unreadable.len() as u64);
     }
 }
 
+impl Write<RawMetrics> for Store {
+    fn write(&self, batch: Batch<RawMetrics>) -> BoxFuture<'_, Result<WriteOutcome>> {
+        Box::pin(async move { self.tenant_for_write(&batch.tenant)?.write(batch).await })
+    }
+}
+
 impl Write<model::Metrics> for Store {
     fn write(&self, batch: Batch<model::Metrics>) -> BoxFuture<'_, Result<WriteOutcome>> {
-        Box::pin(async move { self.tenant_for_write(&batch.tenant)?.write(batch).await })
+        Box::pin(async move {
+            let batch = Batch {
+                tenant: batch.tenant,
+                origin: batch.origin,
+                payload: RawMetrics::try_from(batch.payload)?,
+            };
+            self.tenant_for_write(&batch.tenant)?.write(batch).await
+        })
     }
 }
 

@@ -1,26 +1,32 @@
-//! One tenant's store: log, head, parts.
+//! One tenant's store: log, directory, head, catalog, parts.
 //!
-//! A write is checked, written to the log and then applied to the head, in log order; start-up applies the log
-//! again. A flush freezes the head and writes it to parts while writes go on in a new one; the manifest then names
-//! the parts and the log position up to which they hold everything. Within a partition of time parts are ordered
-//! by generation, so that the sample that was acknowledged later wins wherever the two came to lie.
+//! A write is resolved (whose series are these?), written to the log and then applied to the head, in log order;
+//! start-up applies the log again. A flush freezes the head and writes it to parts while writes go on in a new one; the
+//! manifest then names the parts and the log position up to which they hold everything. Within a partition of time
+//! parts are ordered by generation, so that the sample that was acknowledged later wins wherever the two came to lie.
+//!
+//! Locks are taken in this order: manifest, directory, state. None is held while a record is on its way to the disk.
 
 mod flush;
+mod intake;
 mod merge;
+mod replay;
 mod scan;
 
-use crate::head::Head;
-use crate::metrics::{Metrics, reason};
+use crate::cache::Cache;
+use crate::catalog::{Cardinality, Catalog, SegmentEntry};
+use crate::directory::{Directory, SeriesId};
+use crate::head::{Head, Put};
+use crate::metrics::Metrics;
 use crate::options::{Options, Stats};
-use crate::part::{IndexCache, Part, PartMeta};
-use crate::record::{self, Decoder};
-use crate::validate::{self, Window};
-use model::{Batch, Clock, Error, Fs, Labels, Meter, MetricMetadata, Result, Tenant as Name, WriteOutcome};
+use crate::record;
+use crate::samples::{Part, PartMeta};
+use model::{Clock, Error, Fs, Meter, MetricMetadata, Result, Tenant as Name, WriteOutcome};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
 use storage::{GroupCommit, Log, LogMetrics, Manifest, Position, Sequences, Span, StoreName, layout};
 
 /// What all tenants of a store share.
@@ -31,14 +37,37 @@ pub(crate) struct Context {
     pub clock: Arc<dyn Clock>,
     pub metrics: Metrics,
     pub log_metrics: LogMetrics,
-    pub cache: IndexCache,
+    pub cache: Arc<Cache>,
+    /// Active series of all tenants.
+    pub active_series: AtomicI64,
+    /// Set when the store closes, so that a merge ends early.
+    pub stopping: AtomicBool,
 }
+
+impl Context {
+    /// Seconds on the monotonic clock.
+    fn now_s(&self) -> u32 {
+        (self.clock.monotonic_ns() / 1_000_000_000) as u32
+    }
+}
+
+/// The version of the log record, of the parts and of what the manifest keeps.
+const ENCODING: u32 = 2;
 
 /// What the manifest keeps besides the parts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Kept {
+    /// The version of what is kept here and of the parts.
+    #[serde(default)]
+    encoding: u32,
     sequences: Sequences,
     families: Vec<Family>,
+    /// The segments of the catalog.
+    #[serde(default)]
+    catalog: Vec<SegmentEntry>,
+    /// Ids below this one may be in use.
+    #[serde(default)]
+    next_series: SeriesId,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +78,8 @@ struct Family {
     help: String,
     unit: String,
 }
+
+type TenantManifest = Manifest<PartMeta, Kept>;
 
 /// What writes change and reads look at.
 struct State {
@@ -69,7 +100,8 @@ struct State {
 struct Frozen {
     head: Head,
     position: Position,
-    kept: Kept,
+    sequences: Sequences,
+    families: Vec<Family>,
 }
 
 /// A record on its way through the committer.
@@ -78,15 +110,25 @@ struct Write {
     outcome: WriteOutcome,
 }
 
+/// The active series and the id that the next one gets.
+struct Active {
+    directory: Directory,
+    next_series: SeriesId,
+}
+
 /// One tenant.
 pub(crate) struct Tenant {
     context: Arc<Context>,
     name: Name,
     dir: PathBuf,
+    catalog: Catalog,
+    active: Arc<RwLock<Active>>,
     state: Arc<RwLock<State>>,
     commit: GroupCommit<Write, WriteOutcome>,
     /// Held by whoever changes the set of parts.
-    manifest: Mutex<Manifest<PartMeta, Kept>>,
+    manifest: Mutex<TenantManifest>,
+    /// Held by whoever merges: one at a time, without keeping a flush from its work.
+    merging: Mutex<()>,
 }
 
 impl Tenant {
@@ -94,37 +136,33 @@ impl Tenant {
     pub(crate) fn open(context: &Arc<Context>, name: &Name, meter: &dyn Meter) -> Result<Self> {
         let dir = layout::store_dir(&context.data_dir, name, StoreName::Metrics);
         let fs = context.fs.as_ref();
-        let manifest = Manifest::<PartMeta, Kept>::load(fs, &dir)?;
-        manifest.remove_leftovers(fs, &dir, StoreName::Metrics, meter)?;
-        let parts = open_parts(fs, &dir, &manifest)?;
-        let mut state = State {
-            head: Head::default(),
-            head_since_ns: None,
-            applied: manifest.log_position,
-            sequences: manifest.state.sequences.clone(),
-            families: manifest.state.families.iter().map(Family::entry).collect(),
-            frozen: None,
-            parts: Arc::new(parts),
-        };
-        let mut decoder = Decoder::default();
+        let manifest = TenantManifest::load(fs, &dir)?;
+        check_encoding(&manifest, &dir)?;
+        let segments: Vec<u64> = manifest.state.catalog.iter().map(|s| s.id).collect();
+        manifest.remove_leftovers(fs, &dir, &segments, StoreName::Metrics, meter)?;
+        let catalog = Catalog::open(
+            context.fs.clone(),
+            dir.clone(),
+            &manifest.state.catalog,
+            context.cache.clone(),
+        )?;
+        let parts = open_parts(fs, &dir, &manifest, &context.cache)?;
+        let mut replay = replay::Replay::new(context, &catalog, &manifest, parts);
         let (log, _) = Log::open(
             context.fs.clone(),
             &layout::wal_dir(&context.data_dir, name, StoreName::Metrics),
             context.options.log.clone(),
             context.log_metrics.clone(),
             manifest.log_position,
-            &mut |span, record| {
-                let batch = decoder.decode(record.kind, record.version, record.payload)?;
-                state.apply(span, &batch, context);
-                Ok(())
-            },
+            &mut |span, r| replay.record(span, r.kind, r.version, r.payload),
         )?;
-        let state = Arc::new(RwLock::new(state));
-        let (applied, shared) = (state.clone(), context.clone());
-        let apply = move |span: Span, write: Write| {
-            let mut state = applied.write().unwrap_or_else(PoisonError::into_inner);
-            state.commit(span, write, &shared)
-        };
+        let (active, state) = replay.finish();
+        context
+            .active_series
+            .fetch_add(active.directory.len() as i64, Ordering::Relaxed);
+        let (active, state) = (Arc::new(RwLock::new(active)), Arc::new(RwLock::new(state)));
+        let (of_committer, applied, shared) = (active.clone(), state.clone(), context.clone());
+        let apply = move |span: Span, write: Write| commit(&of_committer, &applied, &shared, span, write);
         let commit = GroupCommit::start(
             log,
             &format!("metrics {name}"),
@@ -135,118 +173,13 @@ impl Tenant {
             context: context.clone(),
             name: name.clone(),
             dir,
+            catalog,
+            active,
             state,
             commit,
             manifest: Mutex::new(manifest),
+            merging: Mutex::new(()),
         })
-    }
-
-    /// Takes a batch: see [`model::Write::write`].
-    pub(crate) async fn write(&self, batch: Batch<model::Metrics>) -> Result<WriteOutcome> {
-        let items = batch
-            .payload
-            .series
-            .iter()
-            .map(|s| (s.samples.len() + s.histograms.len()) as u64)
-            .sum();
-        let exemplars: usize = batch.payload.series.iter().map(|s| s.exemplars.len()).sum();
-        let (options, metrics) = (&self.context.options, &self.context.metrics);
-        if batch
-            .origin
-            .as_ref()
-            .is_some_and(|o| self.state().sequences.is_retry(o))
-        {
-            metrics.retries.inc();
-            return Ok(WriteOutcome {
-                duplicates: items,
-                ..WriteOutcome::default()
-            });
-        }
-        let mut outcome = WriteOutcome::default();
-        let mut series = batch.payload.series;
-        let window = Window::new(options, self.context.clock.now_ms());
-        validate::retain_valid(&mut series, &options.limits, window, &mut outcome);
-        self.check_room(&mut series, &mut outcome)?;
-        metrics.reject(&outcome);
-        metrics.exemplars.add(exemplars as u64);
-        let batch = record::Batch {
-            origin: batch.origin,
-            series,
-            metadata: self.new_metadata(batch.payload.metadata),
-        };
-        if batch.series.is_empty() && batch.metadata.is_empty() && batch.origin.is_none() {
-            return Ok(outcome);
-        }
-        let payload = record::encode(&batch);
-        let write = Write { batch, outcome };
-        self.commit
-            .submit(record::KIND, record::VERSION, payload, write)
-            .await
-    }
-
-    /// Refuses everything while the heads are full, and new series over the limit.
-    fn check_room(&self, series: &mut Vec<model::Series>, outcome: &mut WriteOutcome) -> Result<()> {
-        let options = &self.context.options;
-        let state = self.state();
-        let held = state.head.size_bytes() + state.frozen.as_ref().map_or(0, |f| f.head.size_bytes());
-        if held >= options.max_head_bytes && !series.is_empty() {
-            return Err(Error::unavailable(
-                format!(
-                    "the head of tenant {} takes {held} bytes and waits to be flushed (is the disk full?); try again",
-                    self.name
-                ),
-                Duration::from_secs(5),
-            ));
-        }
-        let mut room = options
-            .limits
-            .max_series
-            .saturating_sub(state.head.series_count());
-        if room >= series.len() as u64 {
-            return Ok(());
-        }
-        let mut new: HashSet<Labels> = HashSet::new();
-        series.retain(|s| {
-            if state.head.contains(&s.labels) || new.contains(&s.labels) {
-                return true;
-            }
-            if room > 0 {
-                room -= 1;
-                new.insert(s.labels.clone());
-                return true;
-            }
-            outcome.reject(
-                reason::SERIES_LIMIT,
-                (s.samples.len() + s.histograms.len()) as u64,
-                || {
-                    format!(
-                        "{}: tenant {} has {} active series already (limits.ingest.max_series)",
-                        validate::shown(&s.labels),
-                        self.name,
-                        options.limits.max_series
-                    )
-                },
-            );
-            false
-        });
-        Ok(())
-    }
-
-    /// Only what says something new goes to the log: senders repeat their metadata all the time.
-    fn new_metadata(&self, mut metadata: Vec<MetricMetadata>) -> Vec<MetricMetadata> {
-        let limits = &self.context.options.limits;
-        let state = self.state();
-        metadata.retain_mut(|m| {
-            cut_text(&mut m.help, limits.max_label_value_bytes);
-            cut_text(&mut m.unit, limits.max_label_value_bytes);
-            let fits = !m.family.is_empty()
-                && m.family.len() <= limits.max_label_value_bytes
-                && (state.families.len() < self.context.options.max_families
-                    || state.families.contains_key(&m.family));
-            self.context.metrics.families.add(u64::from(!fits));
-            fits && state.families.get(&m.family) != Some(m)
-        });
-        metadata
     }
 
     /// What senders said of their metric families, by name.
@@ -254,19 +187,46 @@ impl Tenant {
         self.state().families.values().cloned().collect()
     }
 
+    /// See [`crate::Store::cardinality`].
+    pub(crate) fn cardinality(&self, limit: usize) -> Result<Cardinality> {
+        self.catalog.view().cardinality(None, limit)
+    }
+
     /// Adds this tenant's figures.
     pub(crate) fn add_stats(&self, stats: &mut Stats) {
-        let log_bytes = self.commit.size_bytes();
-        let state = self.state();
+        stats.log_bytes += self.commit.size_bytes();
         stats.tenants += 1;
-        stats.log_bytes += log_bytes;
+        let catalog = self.catalog.stats();
+        stats.catalog_series += catalog.0;
+        stats.catalog_bytes += catalog.1;
+        let (active_series, active_bytes) = {
+            let active = self.active();
+            (active.directory.len(), active.directory.size_bytes())
+        };
+        stats.head_series += active_series as u64;
+        stats.head_bytes +=
+            (active_bytes + self.catalog.memory_bytes() + self.catalog.segment_bytes()) as u64;
+        stats
+            .unreadable
+            .extend(self.catalog.damage().iter().map(ToString::to_string));
+        let state = self.state();
         for head in [Some(&state.head), state.frozen.as_ref().map(|f| &f.head)]
             .into_iter()
             .flatten()
         {
-            stats.head_series += head.series_count();
             stats.head_samples += head.samples();
             stats.head_bytes += head.size_bytes() as u64;
+        }
+        let of_heads = [Some(&state.head), state.frozen.as_ref().map(|f| &f.head)];
+        let of_heads = of_heads.into_iter().flatten().filter_map(Head::times);
+        let of_parts = state
+            .parts
+            .iter()
+            .map(|p| (p.entry.meta.min_ms, p.entry.meta.max_ms));
+        for (first, last) in of_heads.chain(of_parts) {
+            let is_first = stats.min_ms == 0 && stats.max_ms == 0;
+            stats.min_ms = if is_first { first } else { stats.min_ms.min(first) };
+            stats.max_ms = if is_first { last } else { stats.max_ms.max(last) };
         }
         for part in state.parts.iter() {
             stats.parts += 1;
@@ -283,6 +243,12 @@ impl Tenant {
         self.commit.close()
     }
 
+    fn active(&self) -> RwLockReadGuard<'_, Active> {
+        self.active.read().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn active_mut(&self) -> RwLockWriteGuard<'_, Active> {
+        self.active.write().unwrap_or_else(PoisonError::into_inner)
+    }
     fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -291,35 +257,54 @@ impl Tenant {
     }
 }
 
-impl State {
-    /// Applies a record and answers its writer.
-    fn commit(&mut self, span: Span, write: Write, context: &Context) -> WriteOutcome {
-        let Write { batch, mut outcome } = write;
-        let items = batch
-            .series
-            .iter()
-            .map(|s| (s.samples.len() + s.histograms.len()) as u64)
-            .sum();
-        match self.apply(span, &batch, context) {
-            Some(replaced) => {
-                context.metrics.samples.add(items);
-                context.metrics.replaced.add(replaced);
-                outcome.accepted = items;
-            }
-            None => {
-                context.metrics.retries.inc();
-                outcome.duplicates = items;
-            }
+/// Applies a durable record and answers its writer.
+fn commit(
+    active: &RwLock<Active>,
+    state: &RwLock<State>,
+    context: &Context,
+    span: Span,
+    write: Write,
+) -> WriteOutcome {
+    let Write { batch, mut outcome } = write;
+    if !batch.definitions.is_empty() {
+        let mut active = active.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, _) in &batch.definitions {
+            active.directory.set_defined(*id);
         }
-        outcome
     }
+    let (items, histograms) = (batch.items(), batch.histograms.len() as u64);
+    let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
+    match state.apply(span, batch, context.clock.as_ref()) {
+        Some(applied) => {
+            context.metrics.samples.add(items);
+            context.metrics.replaced.add(applied.replaced);
+            context.metrics.late.add(applied.late);
+            context.metrics.exemplars.add(applied.exemplars);
+            outcome.accepted = items;
+            outcome.accepted_histograms = histograms;
+            outcome.accepted_exemplars = applied.exemplars;
+        }
+        None => {
+            context.metrics.retries.inc();
+            outcome.duplicates = items;
+        }
+    }
+    outcome
+}
 
-    /// Applies a record: the same from the committer and from the log. Returns how many samples were superseded,
-    /// `None` for a batch that was taken before.
-    fn apply(&mut self, span: Span, batch: &record::Batch, context: &Context) -> Option<u64> {
+/// What a record did.
+#[derive(Default)]
+struct Applied {
+    replaced: u64,
+    late: u64,
+    exemplars: u64,
+}
+
+impl State {
+    /// Applies a record: the same from the committer and from the log. `None` for a batch that was taken before.
+    fn apply(&mut self, span: Span, batch: record::Batch, clock: &dyn Clock) -> Option<Applied> {
         self.applied = span.end;
-        self.head_since_ns
-            .get_or_insert_with(|| context.clock.monotonic_ns());
+        self.head_since_ns.get_or_insert_with(|| clock.monotonic_ns());
         if batch
             .origin
             .as_ref()
@@ -327,17 +312,35 @@ impl State {
         {
             return None;
         }
-        for m in &batch.metadata {
-            self.families.insert(m.family.clone(), m.clone());
+        for m in batch.metadata {
+            self.families.insert(m.family.clone(), m);
         }
-        Some(self.head.insert(&batch.series).replaced)
-    }
-
-    fn kept(&self) -> Kept {
-        Kept {
-            sequences: self.sequences.clone(),
-            families: self.families.values().map(Family::from).collect(),
+        let mut applied = Applied::default();
+        let mut samples = batch.samples.iter();
+        let mut starts = batch.starts_ms.iter();
+        let (mut histograms, mut exemplars) = (batch.histograms.into_iter(), batch.exemplars.into_iter());
+        for entry in &batch.entries {
+            for sample in samples.by_ref().take(entry.samples as usize) {
+                let start_ms = starts.next().copied().unwrap_or_default();
+                match self
+                    .head
+                    .push(entry.slot, entry.id, sample.timestamp_ms, sample.value, start_ms)
+                {
+                    Put::Appended | Put::Same => {}
+                    Put::Late => applied.late += 1,
+                    Put::Replaced => applied.replaced += 1,
+                }
+            }
+            for h in histograms.by_ref().take(entry.histograms as usize) {
+                self.head.push_histogram(entry.id, h);
+            }
+            for e in exemplars.by_ref().take(entry.exemplars as usize) {
+                // Said again is taken all the same.
+                applied.exemplars += 1;
+                self.head.push_exemplar(entry.id, e);
+            }
         }
+        Some(applied)
     }
 }
 
@@ -364,15 +367,29 @@ impl From<&MetricMetadata> for Family {
     }
 }
 
-/// Cuts a text at the last character that ends within a number of bytes.
-fn cut_text(text: &mut String, bytes: usize) {
-    text.truncate(text.floor_char_boundary(bytes));
+/// Refuses what another version wrote, before anything is touched.
+fn check_encoding(manifest: &TenantManifest, dir: &std::path::Path) -> Result<()> {
+    let is_new = manifest.parts.is_empty() && manifest.log_position == Position::default();
+    if manifest.state.encoding == ENCODING || is_new {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "{}: the metrics were written in encoding {}, this version knows {ENCODING}; nothing was touched. Use the \
+         version that wrote them, or move the directory away",
+        dir.display(),
+        manifest.state.encoding.max(1)
+    )))
 }
 
-fn open_parts(fs: &dyn Fs, dir: &Path, manifest: &Manifest<PartMeta, Kept>) -> Result<Vec<Arc<Part>>> {
+fn open_parts(
+    fs: &dyn Fs,
+    dir: &std::path::Path,
+    manifest: &TenantManifest,
+    cache: &Arc<Cache>,
+) -> Result<Vec<Arc<Part>>> {
     let mut parts = Vec::with_capacity(manifest.parts.len());
     for entry in &manifest.parts {
-        let part = Part::open(fs, dir, entry.clone())?;
+        let part = Part::open(fs, dir, entry.clone(), cache)?;
         if let Some(e) = part.unreadable() {
             tracing::error!(error = %e, samples = entry.meta.samples, "a part cannot be read; answers go without it");
         }

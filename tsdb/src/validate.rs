@@ -2,7 +2,7 @@
 
 use crate::metrics::reason;
 use crate::options::Options;
-use model::{IngestLimits, Labels, Series, WriteOutcome};
+use model::{IngestLimits, Labels, WriteOutcome};
 
 /// The longest excerpt of foreign text in a message.
 const SHOWN: usize = 80;
@@ -31,50 +31,36 @@ pub(crate) fn first_kept_ms(options: &Options, now_ms: i64) -> i64 {
         .map_or(i64::MIN, |kept| now_ms.saturating_sub_unsigned(kept))
 }
 
-/// Takes out of a batch what breaks a rule, and says so in the outcome; the rest goes on.
-pub(crate) fn retain_valid(
-    series: &mut Vec<Series>,
-    limits: &IngestLimits,
-    window: Window,
-    outcome: &mut WriteOutcome,
-) {
-    series.retain_mut(|s| {
-        let count = (s.samples.len() + s.histograms.len()) as u64;
-        if let Err((reason, message)) = check_labels(&s.labels, limits) {
-            outcome.reject(reason, count, || message);
-            return false;
+impl Window {
+    /// Notes that a point is refused for its time, which is outside; false.
+    pub(crate) fn refuse(
+        &self,
+        time_ms: i64,
+        outcome: &mut WriteOutcome,
+        shown: impl FnOnce() -> String,
+    ) -> bool {
+        if time_ms < self.first_ms {
+            outcome.reject(reason::TOO_OLD, 1, || {
+                format!(
+                    "{}: time {time_ms} ms is before the retention, which starts at {} ms",
+                    shown(),
+                    self.first_ms
+                )
+            });
+        } else {
+            outcome.reject(reason::TOO_NEW, 1, || {
+                format!(
+                    "{}: time {time_ms} ms is too far in the future (limits.ingest.max_future_ms)",
+                    shown()
+                )
+            });
         }
-        let labels = &s.labels;
-        let mut check_time = |time_ms: i64| check_time(time_ms, window, labels, outcome);
-        s.samples.retain(|sample| check_time(sample.timestamp_ms));
-        s.histograms.retain(|sample| check_time(sample.timestamp_ms));
-        !s.samples.is_empty() || !s.histograms.is_empty()
-    });
-}
-
-fn check_time(time_ms: i64, window: Window, labels: &Labels, outcome: &mut WriteOutcome) -> bool {
-    if time_ms < window.first_ms {
-        outcome.reject(reason::TOO_OLD, 1, || {
-            format!(
-                "{}: time {time_ms} ms is before the retention, which starts at {} ms",
-                shown(labels),
-                window.first_ms
-            )
-        });
-    } else if time_ms > window.last_ms {
-        outcome.reject(reason::TOO_NEW, 1, || {
-            format!(
-                "{}: time {time_ms} ms is too far in the future (limits.ingest.max_future_ms)",
-                shown(labels)
-            )
-        });
-    } else {
-        return true;
+        false
     }
-    false
 }
 
-fn check_labels(labels: &Labels, limits: &IngestLimits) -> Result<(), (&'static str, String)> {
+/// Checks a label set; an error is the word for the counter and a sentence.
+pub(crate) fn check_labels(labels: &Labels, limits: &IngestLimits) -> Result<(), (&'static str, String)> {
     if labels.is_empty() {
         return Err((
             reason::NO_LABELS,
@@ -132,7 +118,6 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Sample;
 
     fn limits() -> IngestLimits {
         IngestLimits {
@@ -144,57 +129,50 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_refuses_by_name_and_the_rest_goes_on() {
-        let check = |pairs: &[(&str, &str)], time_ms: i64, expected: Option<(&str, &str)>| {
-            let sample = |timestamp_ms| Sample {
-                timestamp_ms,
-                value: 1.0,
-            };
-            let good = Series {
-                labels: Labels::from_pairs([("good", "1")]),
-                samples: vec![sample(150)],
-                ..Series::default()
-            };
-            let mut bad = good.clone();
-            bad.labels = Labels::from_pairs(pairs.iter().copied());
-            bad.samples = vec![sample(time_ms), sample(time_ms)];
-            let mut batch = vec![bad, good];
-            let mut outcome = WriteOutcome::default();
-            let window = Window {
-                first_ms: 100,
-                last_ms: 200,
-            };
-            retain_valid(&mut batch, &limits(), window, &mut outcome);
-            let Some((reason, says)) = expected else {
-                assert_eq!((batch.len(), outcome), (2, WriteOutcome::default()));
-                return;
-            };
-            assert_eq!((batch.len(), outcome.rejected.len()), (1, 1));
-            let rejection = &outcome.rejected[0];
-            assert_eq!((rejection.reason, rejection.count), (reason, 2));
-            assert!(rejection.message.contains(says), "{}", rejection.message);
+    fn each_rule_refuses_by_name() {
+        let check = |pairs: &[(&str, &str)], expected: Option<(&str, &str)>| {
+            let labels = Labels::from_pairs(pairs.iter().copied());
+            match (check_labels(&labels, &limits()), expected) {
+                (Ok(()), None) => {}
+                (Err((reason, message)), Some((expected, says))) => {
+                    assert_eq!(reason, expected);
+                    assert!(message.contains(says), "{message}");
+                }
+                (found, expected) => panic!("{found:?} instead of {expected:?}"),
+            }
         };
-        check(&[("a", "b")], 100, None);
-        check(&[("ü.x", "b")], 200, None);
-        check(&[], 150, Some(("no_labels", "without labels")));
+        check(&[("a", "b")], None);
+        check(&[("ü.x", "b")], None);
+        check(&[], Some(("no_labels", "without labels")));
         check(
             &[("a", "1"), ("b", "1"), ("c", "1"), ("d", "1")],
-            150,
             Some(("label_limit", "max_labels")),
         );
-        check(&[("", "b")], 150, Some(("label_name", "not valid")));
-        check(&[("a\nb", "b")], 150, Some(("label_name", "not valid")));
-        check(
-            &[("abcdef", "b")],
-            150,
-            Some(("label_name", "max_label_name_bytes")),
-        );
+        check(&[("", "b")], Some(("label_name", "not valid")));
+        check(&[("a\nb", "b")], Some(("label_name", "not valid")));
+        check(&[("abcdef", "b")], Some(("label_name", "max_label_name_bytes")));
         check(
             &[("a", "1234567")],
-            150,
             Some(("label_value", "max_label_value_bytes")),
         );
-        check(&[("a", "b")], 99, Some(("too_old", "retention")));
-        check(&[("a", "b")], 201, Some(("too_far_in_future", "max_future_ms")));
+    }
+
+    #[test]
+    fn times_outside_are_refused_by_name() {
+        let window = Window {
+            first_ms: 100,
+            last_ms: 200,
+        };
+        let check = |time_ms: i64, reason: &str, says: &str| {
+            let mut outcome = WriteOutcome::default();
+            window.refuse(time_ms, &mut outcome, || "up".to_owned());
+            assert_eq!(
+                (outcome.rejected[0].reason, outcome.rejected[0].count),
+                (reason, 1)
+            );
+            assert!(outcome.rejected[0].message.contains(says));
+        };
+        check(99, "too_old", "up: time 99 ms is before the retention");
+        check(201, "too_far_in_future", "max_future_ms");
     }
 }

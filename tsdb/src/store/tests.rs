@@ -116,7 +116,7 @@ fn everything() -> ScanRequest {
 }
 
 /// A series of an answer with bits for values, so that answers compare exactly.
-type Row = (Labels, Vec<(i64, u64)>, Vec<HistogramSample>);
+type Row = (Labels, Vec<(i64, u64)>, Vec<HistogramSample>, Vec<i64>);
 
 fn rows(store: &dyn Read<SeriesData>, request: &ScanRequest) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -129,6 +129,7 @@ fn rows(store: &dyn Read<SeriesData>, request: &ScanRequest) -> Result<Vec<Row>>
             data.labels,
             data.timestamps_ms.into_iter().zip(bits).collect(),
             data.histograms,
+            data.start_timestamps_ms,
         ));
     }
     Ok(rows)
@@ -138,7 +139,7 @@ fn rows(store: &dyn Read<SeriesData>, request: &ScanRequest) -> Result<Vec<Row>>
 fn samples(store: &Store) -> Vec<(i64, f64)> {
     let rows = rows(store, &everything()).unwrap();
     assert!(rows.len() <= 1);
-    let bits = rows.into_iter().flat_map(|(_, samples, _)| samples);
+    let bits = rows.into_iter().flat_map(|(_, samples, ..)| samples);
     bits.map(|(time, bits)| (time, f64::from_bits(bits))).collect()
 }
 

@@ -1,27 +1,37 @@
-//! Flushing the head into parts, and keeping the set of parts.
+//! Flushing the head into parts, and keeping the sets of parts and of the catalog's segments.
 
-use super::{Frozen, Kept, State, Tenant, sort_parts};
-use crate::chunk::Effort;
+use super::{ENCODING, Family, Frozen, State, Tenant, TenantManifest, sort_parts};
+use crate::codec::Effort;
+use crate::directory::{SeriesId, SlotId};
 use crate::head::Head;
-use crate::part::{Builder, PARTITION_MS, Part, PartMeta, partition_of};
+use crate::samples::{Builder, PARTITION_MS, Part, PartMeta, Run, partition_of};
 use crate::validate;
 use model::{Error, Result};
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use storage::{Manifest, PartEntry, layout};
+use storage::{PartEntry, layout};
+
+/// A series that no batch had for so many seconds may lose its slot …
+const IDLE_S: u32 = 30;
+/// … if its last sample is so much older than the newest of all.
+const IDLE_MS: i64 = 20 * 60_000;
 
 impl Tenant {
-    /// Whether the head is large or old enough to be flushed.
+    /// Whether the head is large or old enough to be flushed, or the catalog has much in memory.
     pub(crate) fn wants_flush(&self) -> bool {
         let options = &self.context.options;
+        let series = self.active().directory.len() as u64;
+        let samples = options.flush_samples_at(series);
         let state = self.state();
         let now_ns = self.context.clock.monotonic_ns();
         let age_ms = state
             .head_since_ns
             .map_or(0, |since| now_ns.saturating_sub(since) / 1_000_000);
         state.frozen.is_some()
-            || state.head.samples() >= options.flush_samples
+            || state.head.samples() >= samples
             || state.head.size_bytes() >= options.flush_bytes
+            || self.catalog.memory_series() >= options.flush_series
             || (state.head_since_ns.is_some() && age_ms >= options.flush_age_ms)
     }
 
@@ -40,57 +50,71 @@ impl Tenant {
                 tracing::warn!(tenant = %self.name, error = %e, "the head could not be flushed; trying again later");
             }
         }
-        flushed
+        drop(manifest);
+        flushed?;
+        self.evict(Some(&frozen.head));
+        Ok(())
     }
 
-    fn flush_frozen(&self, manifest: &mut Manifest<PartMeta, Kept>, frozen: &Arc<Frozen>) -> Result<()> {
-        let entries = self.write_head(manifest, &frozen.head)?;
+    fn flush_frozen(&self, manifest: &mut TenantManifest, frozen: &Arc<Frozen>) -> Result<()> {
+        // The log that defines new series goes with the one that holds their samples: so the catalog is written
+        // first.
+        self.persist_catalog(manifest)?;
+        let (entries, replaced) = self.write_head(manifest, &frozen.head)?;
         let mut next = manifest.clone();
         next.log_position = frozen.position;
-        next.state = frozen.kept.clone();
+        next.state.encoding = ENCODING;
+        next.state.sequences = frozen.sequences.clone();
+        next.state.families = frozen.families.clone();
         next.parts.extend(entries.iter().cloned());
         self.replace_parts(manifest, next, &entries, |state| state.frozen = None)?;
+        self.context.metrics.replaced.add(replaced);
         if let Err(e) = self.commit.remove_below(frozen.position) {
             tracing::warn!(tenant = %self.name, error = %e, "old log segments stay until the next flush");
         }
         Ok(())
     }
 
-    /// One part for each partition of time that the head has samples in.
+    /// Writes the series that the catalog has in memory only to segments: all that there are now.
+    fn persist_catalog(&self, manifest: &mut TenantManifest) -> Result<()> {
+        let until = self.active().next_series;
+        while self.catalog.holds_below(until) {
+            let id = next_file(manifest);
+            let Some(segment) = self.catalog.write_memory(id)? else {
+                return Ok(());
+            };
+            let mut next = manifest.clone();
+            next.state.encoding = ENCODING;
+            next.state.next_series = self.active().next_series;
+            next.state.catalog.push(segment.clone());
+            next.store(self.context.fs.as_ref(), &self.dir)?;
+            *manifest = next;
+            self.catalog.replace(&[], &[segment])?;
+        }
+        Ok(())
+    }
+
+    /// One part for each partition of time that the head has samples in; and how many samples were superseded.
     fn write_head(
         &self,
-        manifest: &mut Manifest<PartMeta, Kept>,
+        manifest: &mut TenantManifest,
         head: &Head,
-    ) -> Result<Vec<PartEntry<PartMeta>>> {
-        let mut order: Vec<u32> = (0..head.series().len() as u32).collect();
-        order.sort_by(|a, b| {
-            head.series()[*a as usize]
-                .labels
-                .cmp(&head.series()[*b as usize].labels)
-        });
-        let mut work: Vec<(i64, u32)> = Vec::with_capacity(order.len());
-        for (rank, id) in order.iter().enumerate() {
-            let partitions = head.series()[*id as usize].partitions();
-            work.extend(partitions.into_iter().map(|p| (p, rank as u32)));
-        }
-        work.sort_unstable();
-        let mut entries = Vec::new();
-        for group in work.chunk_by(|a, b| a.0 == b.0) {
-            let start = group[0].0.saturating_mul(PARTITION_MS);
-            let end = start.saturating_add(PARTITION_MS - 1);
+    ) -> Result<(Vec<PartEntry<PartMeta>>, u64)> {
+        let (mut entries, mut replaced) = (Vec::new(), 0);
+        for (partition, series) in by_partition(head) {
+            let start = partition.saturating_mul(PARTITION_MS);
+            let range = (start, start.saturating_add(PARTITION_MS - 1));
             let fill = |builder: &mut Builder| {
-                let (mut times, mut values) = (Vec::new(), Vec::new());
-                for (_, rank) in group {
-                    let series = &head.series()[order[*rank as usize] as usize];
-                    times.clear();
-                    values.clear();
-                    series.copy(start, end, &mut times, &mut values);
-                    builder.add(&series.labels, &times, &values, &series.histograms_in(start, end))?;
+                let mut run = Run::default();
+                for (id, slot) in series {
+                    run.clear();
+                    replaced += head.copy(id, slot, range, &mut run);
+                    builder.add(id, &run)?;
                 }
                 Ok(())
             };
-            let written = self.write_part(manifest, Effort::Flush, None, fill);
-            match written {
+            let id = next_file(manifest);
+            match self.write_part(id, Effort::Flush, id, fill) {
                 Ok(entry) => entries.extend(entry),
                 Err(e) => {
                     // No manifest has named them yet.
@@ -99,30 +123,25 @@ impl Tenant {
                 }
             }
         }
-        Ok(entries)
+        Ok((entries, replaced))
     }
 
-    /// Writes a part under a new id; `None` when nothing was put in. The id is used up also when this fails.
+    /// Writes a part; `None` when nothing was put in.
     pub(super) fn write_part(
         &self,
-        manifest: &mut Manifest<PartMeta, Kept>,
+        id: u64,
         effort: Effort,
-        generation: Option<u64>,
+        generation: u64,
         fill: impl FnOnce(&mut Builder) -> Result<()>,
     ) -> Result<Option<PartEntry<PartMeta>>> {
         let fs = &self.context.fs;
         let parts_dir = layout::parts_dir(&self.dir);
         fs.create_dir_all(&parts_dir)
             .map_err(|e| Error::from(e).within(parts_dir.display()))?;
-        let id = manifest.next_part;
-        manifest.next_part += 1;
         let mut builder = Builder::create(fs.clone(), &layout::part_file(&self.dir, id), effort)?;
         fill(&mut builder)?;
-        if builder.is_empty() {
-            return Ok(None);
-        }
-        let (size_bytes, meta) = builder.finish(generation.unwrap_or(id))?;
-        Ok(Some(PartEntry { id, size_bytes, meta }))
+        let finished = builder.finish(generation)?;
+        Ok(finished.map(|(size_bytes, meta)| PartEntry { id, size_bytes, meta }))
     }
 
     /// Makes a new manifest count, opens the parts that are new in it, and shows the new set to reads; the files
@@ -132,8 +151,8 @@ impl Tenant {
     /// that names them may have reached the disk.
     pub(super) fn replace_parts(
         &self,
-        manifest: &mut Manifest<PartMeta, Kept>,
-        mut next: Manifest<PartMeta, Kept>,
+        manifest: &mut TenantManifest,
+        mut next: TenantManifest,
         added: &[PartEntry<PartMeta>],
         also: impl FnOnce(&mut State),
     ) -> Result<()> {
@@ -142,7 +161,7 @@ impl Tenant {
         next.parts.sort_by_key(|p| p.id);
         let opened = added
             .iter()
-            .map(|entry| Part::open(fs, &self.dir, entry.clone()).map(Arc::new));
+            .map(|entry| Part::open(fs, &self.dir, entry.clone(), &self.context.cache).map(Arc::new));
         let opened: Vec<Arc<Part>> = opened.collect::<Result<_>>()?;
         if let Some(e) = opened.iter().find_map(|p| p.unreadable()) {
             return Err(e
@@ -165,13 +184,15 @@ impl Tenant {
             also(&mut state);
             gone
         };
-        gone.iter().for_each(|p| p.forget(&self.context.cache));
+        for part in &gone {
+            part.forget();
+        }
         // Reads that began before keep the files open.
         self.remove_files(&gone.iter().map(|p| p.entry.clone()).collect::<Vec<_>>());
         Ok(())
     }
 
-    fn remove_files(&self, entries: &[PartEntry<PartMeta>]) {
+    pub(super) fn remove_files(&self, entries: &[PartEntry<PartMeta>]) {
         for entry in entries {
             let path = layout::part_file(&self.dir, entry.id);
             if let Err(e) = self.context.fs.remove_file(&path) {
@@ -189,22 +210,78 @@ impl Tenant {
         if next.parts.len() == manifest.parts.len() {
             return Ok(());
         }
-        let count = |m: &Manifest<PartMeta, Kept>| m.parts.iter().map(|p| p.meta.samples).sum::<u64>();
+        let count = |m: &TenantManifest| m.parts.iter().map(|p| p.meta.samples).sum::<u64>();
         let expired = count(&manifest) - count(&next);
         self.replace_parts(&mut manifest, next, &[], |_| {})?;
         self.context.metrics.expired.add(expired);
         Ok(())
     }
 
-    pub(super) fn lock_manifest(&self) -> MutexGuard<'_, Manifest<PartMeta, Kept>> {
+    /// Takes the slots of series that send no more. `flushed` is the head that was just written, if one was.
+    pub(crate) fn evict(&self, flushed: Option<&Head>) {
+        let now_s = self.context.now_s();
+        let mut active = self.active_mut();
+        let state = self.state();
+        if state.frozen.is_some() {
+            return;
+        }
+        let newest = [Some(&state.head), flushed].into_iter().flatten();
+        let Some(newest_ms) = newest.filter_map(Head::times).map(|(_, last)| last).max() else {
+            return;
+        };
+        let is_fresh = |head: &Head, slot: SlotId| {
+            head.newest_ms(slot)
+                .is_some_and(|ms| ms > newest_ms.saturating_sub(IDLE_MS))
+        };
+        let gone = active.directory.evict(now_s, IDLE_S, |slot| {
+            state.head.is_idle(slot) && !flushed.is_some_and(|head| is_fresh(head, slot))
+        });
+        self.context
+            .active_series
+            .fetch_sub(gone as i64, Ordering::Relaxed);
+    }
+
+    pub(super) fn lock_manifest(&self) -> MutexGuard<'_, TenantManifest> {
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes the number of the next file: of a part or of a segment. It is used up even if the file never comes.
+pub(super) fn next_file(manifest: &mut TenantManifest) -> u64 {
+    let id = manifest.next_part;
+    manifest.next_part += 1;
+    id
+}
+
+type Located = (SeriesId, Option<SlotId>);
+
+/// The series of each partition of time that a head has points in, ascending.
+fn by_partition(head: &Head) -> Vec<(i64, Vec<Located>)> {
+    let series = head.series();
+    if let Some((first, last)) = head.times()
+        && partition_of(first) == partition_of(last)
+        && !head.has_exemplars()
+    {
+        return vec![(partition_of(first), series)];
+    }
+    let mut work: Vec<(i64, Located)> = Vec::with_capacity(series.len());
+    for (id, slot) in series {
+        let mut found = BTreeSet::new();
+        head.each_time(id, slot, &mut |time| {
+            found.insert(partition_of(time));
+        });
+        work.extend(found.into_iter().map(|p| (p, (id, slot))));
+    }
+    work.sort_unstable();
+    work.chunk_by(|a, b| a.0 == b.0)
+        .map(|group| (group[0].0, group.iter().map(|(_, located)| *located).collect()))
+        .collect()
 }
 
 impl State {
     /// Sets the head aside for a flush; gives back the one set aside before when its flush failed. `None` when
     /// the manifest says all that there is.
-    fn freeze(&mut self, manifest: &Manifest<PartMeta, Kept>) -> Option<Arc<Frozen>> {
+    fn freeze(&mut self, manifest: &TenantManifest) -> Option<Arc<Frozen>> {
         if let Some(frozen) = &self.frozen {
             return Some(frozen.clone());
         }
@@ -214,25 +291,11 @@ impl State {
         let frozen = Arc::new(Frozen {
             head: std::mem::take(&mut self.head),
             position: self.applied,
-            kept: self.kept(),
+            sequences: self.sequences.clone(),
+            families: self.families.values().map(Family::from).collect(),
         });
         self.head_since_ns = None;
         self.frozen = Some(frozen.clone());
         Some(frozen)
-    }
-}
-
-impl crate::head::HeadSeries {
-    /// The partitions of time that the series has samples in.
-    fn partitions(&self) -> BTreeSet<i64> {
-        let mut found = BTreeSet::new();
-        let mut last = None;
-        for time in self.times() {
-            let partition = partition_of(time);
-            if last.replace(partition) != Some(partition) {
-                found.insert(partition);
-            }
-        }
-        found
     }
 }

@@ -1,38 +1,71 @@
-//! Merging parts of one partition of time into larger ones.
+//! Merging parts of one partition of time into larger ones, and segments of the catalog.
+//!
+//! A merge reads and writes without a lock: flushes go on meanwhile, and add newer parts. The manifest is locked only to
+//! take a number for the new file and to name it in the place of its sources; if one of these has gone meanwhile, the work
+//! is thrown away.
 
 use super::Tenant;
-use crate::chunk::Effort;
-use crate::columns::{Columns, Scratch};
-use crate::part::{Builder, ChunkReader, Part, PartIndex};
-use crate::select::Index;
+use super::flush::next_file;
+use crate::codec::Effort;
+use crate::directory::SeriesId;
+use crate::samples::{self, Fate, Merged, PARTITION_MS, Part, Run, Sieve};
 use crate::validate;
-use model::{Labels, Result};
+use model::{Error, ErrorKind, Result};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 /// A part up to this many times the size of the newer ones together is merged with them.
 const TIER: u64 = 2;
 /// Parts below this size are of one size.
 const SMALL_BYTES: u64 = 256 << 10;
 
+/// Leaves out what is older than the retention, and ends the merge when the store closes.
+struct Retained<'a> {
+    first_ms: i64,
+    tenant: &'a Tenant,
+}
+
+impl Sieve for Retained<'_> {
+    fn fate(&self, _: SeriesId) -> Fate {
+        // A part that the retention cuts through is rare: once a day for the last one.
+        if self.first_ms == i64::MIN {
+            Fate::Keep
+        } else {
+            Fate::Sift
+        }
+    }
+    fn sift(&self, _: SeriesId, run: &mut Run) {
+        run.retain(|time_ms| time_ms >= self.first_ms);
+    }
+    fn go_on(&self) -> Result<()> {
+        if self.tenant.context.stopping.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Cancelled, "the store is closing"));
+        }
+        Ok(())
+    }
+}
+
 impl Tenant {
-    /// Merges one group of parts that is worth it; false when there is none.
+    /// Merges one group of parts, or of the catalog's segments, that is worth it; false when there is none.
     pub(crate) fn merge_some(&self) -> Result<bool> {
         let options = &self.context.options;
-        self.merge_chosen(|parts| {
+        let merged = self.merge_chosen(|parts| {
             let sizes: Vec<u64> = parts.iter().map(|p| p.entry.size_bytes).collect();
             worth_merging(&sizes, options.merge_parts, options.max_part_bytes)
-        })
+        })?;
+        Ok(merged || self.merge_segments()?)
     }
     /// Merges the parts of each partition into one.
     pub(crate) fn merge_all(&self) -> Result<()> {
         while self.merge_chosen(|parts| (parts.len() > 1).then_some(0..parts.len()))? {}
+        while self.merge_segments()? {}
         Ok(())
     }
 
     /// Asks `choose` about each run of neighbouring readable parts of a partition, and merges the first choice.
     fn merge_chosen(&self, choose: impl Fn(&[Arc<Part>]) -> Option<Range<usize>>) -> Result<bool> {
-        let mut manifest = self.lock_manifest();
+        let _alone = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = self.state().parts.clone();
         // A part that cannot be read stays where it is, and what lies on both sides of it apart.
         let belong = |a: &Arc<Part>, b: &Arc<Part>| {
@@ -46,10 +79,10 @@ impl Tenant {
             let Some(chosen) = choose(run).filter(|r| r.len() > 1) else {
                 continue;
             };
-            let sources = &run[chosen];
-            let merged = self.merge(&mut manifest, sources);
+            let merged = self.merge(&run[chosen]);
             match &merged {
                 Ok(()) => self.context.metrics.merged.inc(),
+                Err(e) if e.kind() == ErrorKind::Cancelled => {}
                 Err(e) => {
                     self.context.metrics.merge_failed.inc();
                     tracing::warn!(tenant = %self.name, error = %e, "parts could not be merged; they stay as they are");
@@ -61,105 +94,63 @@ impl Tenant {
         Ok(false)
     }
 
-    fn merge(
-        &self,
-        manifest: &mut storage::Manifest<crate::part::PartMeta, super::Kept>,
-        sources: &[Arc<Part>],
-    ) -> Result<()> {
+    fn merge(&self, sources: &[Arc<Part>]) -> Result<()> {
         let first_ms = validate::first_kept_ms(&self.context.options, self.context.clock.now_ms());
-        let mut inputs = sources
+        let meta = &sources[0].entry.meta;
+        let starts_ms = meta.partition.saturating_mul(PARTITION_MS);
+        let sieve = Retained {
+            first_ms: if first_ms <= starts_ms { i64::MIN } else { first_ms },
+            tenant: self,
+        };
+        let generation = sources
             .iter()
-            .map(|p| self.input(p))
-            .collect::<Result<Vec<Input>>>()?;
-        let generation = sources.iter().map(|p| p.entry.meta.generation).max();
-        let mut replaced = 0;
-        let written = self.write_part(manifest, Effort::Merge, generation, |builder| {
-            replaced = merge_series(&mut inputs, builder, first_ms)?;
+            .map(|p| p.entry.meta.generation)
+            .max()
+            .unwrap_or_default();
+        let id = next_file(&mut self.lock_manifest());
+        let mut merged = Merged::default();
+        let written = self.write_part(id, Effort::Merge, generation, |builder| {
+            merged = samples::merge(sources, builder, &sieve)?;
             Ok(())
         })?;
         let gone: Vec<u64> = sources.iter().map(|p| p.entry.id).collect();
+        let added: Vec<_> = written.into_iter().collect();
+        let mut manifest = self.lock_manifest();
         let mut next = manifest.clone();
         next.parts.retain(|p| !gone.contains(&p.id));
-        let added: Vec<_> = written.into_iter().collect();
+        if next.parts.len() + gone.len() != manifest.parts.len() {
+            // The retention was faster, or a deletion: what was merged is out of date.
+            self.remove_files(&added);
+            return Ok(());
+        }
         next.parts.extend(added.iter().cloned());
         let before: u64 = sources.iter().map(|p| p.entry.meta.samples).sum();
-        let dropped: u64 = inputs.iter().map(|i| i.expired).sum();
-        tracing::debug!(tenant = %self.name, parts = sources.len(), samples = before, "merging parts");
-        self.replace_parts(manifest, next, &added, |_| {})?;
-        self.context.metrics.replaced.add(replaced);
-        self.context.metrics.expired.add(dropped);
+        tracing::debug!(tenant = %self.name, parts = sources.len(), samples = before, "merged parts");
+        self.replace_parts(&mut manifest, next, &added, |_| {})?;
+        self.context.metrics.replaced.add(merged.replaced);
+        self.context.metrics.expired.add(merged.dropped);
         Ok(())
     }
 
-    fn input(&self, part: &Arc<Part>) -> Result<Input> {
-        let index = part
-            .index(&self.context.cache)
-            .inspect_err(|_| part.mark_damaged())?;
-        let mut input = Input {
-            part: part.clone(),
-            reader: ChunkReader::new(part.clone()),
-            next: 0,
-            labels: None,
-            index,
-            expired: 0,
+    /// Merges segments of the catalog that are worth it. All series stay: which of them are gone for good is looked
+    /// at when parts are removed.
+    fn merge_segments(&self) -> Result<bool> {
+        let _alone = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(chosen) = self.catalog.choose_merge() else {
+            return Ok(false);
         };
-        input.advance()?;
-        Ok(input)
-    }
-}
-
-/// One part on its way into a merged one; its series come in the order of their labels.
-struct Input {
-    part: Arc<Part>,
-    index: Arc<PartIndex>,
-    reader: ChunkReader,
-    next: u32,
-    /// The labels of the series before `next`, `None` at the end.
-    labels: Option<Labels>,
-    /// Samples left out because the retention is over.
-    expired: u64,
-}
-
-impl Input {
-    fn advance(&mut self) -> Result<()> {
-        self.labels = if self.next < self.index.len() {
-            Some(self.index.labels(self.next)?)
-        } else {
-            None
+        let id = next_file(&mut self.lock_manifest());
+        let Some(segment) = self.catalog.merge(&chosen, id, &|_| true)? else {
+            return Ok(false);
         };
-        self.next += 1;
-        Ok(())
+        let mut manifest = self.lock_manifest();
+        let mut next = manifest.clone();
+        next.state.catalog.retain(|s| !chosen.contains(&s.id));
+        next.state.catalog.push(segment.clone());
+        self.replace_parts(&mut manifest, next, &[], |_| {})?;
+        self.catalog.replace(&chosen, &[segment])?;
+        Ok(true)
     }
-}
-
-fn merge_series(inputs: &mut [Input], builder: &mut Builder, first_ms: i64) -> Result<u64> {
-    let (mut scratch, mut replaced) = (Scratch::default(), 0);
-    while let Some(labels) = inputs.iter().filter_map(|i| i.labels.as_ref()).min().cloned() {
-        let mut columns = Columns::default();
-        for input in inputs.iter_mut().filter(|i| i.labels.as_ref() == Some(&labels)) {
-            let chunks = input.index.chunks(input.next - 1)?;
-            let held: u64 = chunks.iter().map(|c| c.count as u64).sum();
-            let (mut part, before) = (Columns::default(), first_ms);
-            let added = part.add_chunks(
-                &mut input.reader,
-                &chunks,
-                (before, i64::MAX),
-                &mut scratch,
-                &mut Err,
-            );
-            if added.is_err() {
-                input.part.mark_damaged();
-            }
-            added?;
-            input.expired += held - part.len();
-            columns.add_floats(&part.times, &part.values);
-            columns.add_histograms(part.histograms);
-            input.advance()?;
-        }
-        replaced += columns.replaced;
-        builder.add(&labels, &columns.times, &columns.values, &columns.histograms)?;
-    }
-    Ok(replaced)
 }
 
 /// Which neighbours to merge, from their sizes in the order of their generations: the newest ones, and older ones

@@ -1,15 +1,12 @@
-//! Reading: a consistent look at head and parts, then series by series.
+//! Reading: a consistent look at catalog, head and parts, then series by series.
 
 use super::{Context, Frozen, Tenant};
-use crate::columns::{Columns, Scratch};
-use crate::head::{Head, PassHasher};
-use crate::part::{ChunkReader, Part, PartIndex};
-use crate::select::{Index, is_conjunction, select};
+use crate::catalog::View;
+use crate::directory::{SeriesId, SlotId};
+use crate::samples::{Located, Part, Reader, Run};
 use crate::validate;
-use model::metric::HistogramSample;
-use model::{Budget, Error, ErrorKind, Labels, Predicate, Result, ScanBatch, ScanRequest, SeriesData};
-use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasherDefault;
+use model::{Budget, Error, ErrorKind, Labels, Result, ScanBatch, ScanRequest, SeriesData};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Series looked at between two looks at the budget's clock.
@@ -19,44 +16,12 @@ const CHECK_EVERY: usize = 256;
 #[derive(Default)]
 struct Found {
     labels: Labels,
-    /// The places in parts: which part, and the id there; parts from old to new.
-    parts: Vec<(usize, u32)>,
-    /// The id in the frozen head.
-    frozen: Option<u32>,
+    /// Places in parts, from old to new: which part, and where in it.
+    parts: Vec<(u32, Located)>,
+    /// In the frozen head: several only if two ids have the same labels.
+    frozen: Vec<(SeriesId, Option<SlotId>)>,
     /// What the head had, copied.
-    head: Option<Copied>,
-}
-
-#[derive(Default)]
-struct Copied {
-    times: Vec<i64>,
-    values: Vec<f64>,
-    histograms: Vec<HistogramSample>,
-}
-
-/// The found series, each once.
-#[derive(Default)]
-struct Collection {
-    by_labels: HashMap<Labels, usize, BuildHasherDefault<PassHasher>>,
-    series: Vec<Found>,
-}
-
-impl Collection {
-    fn at(&mut self, labels: Labels, budget: &Budget) -> Result<&mut Found> {
-        let next = self.series.len();
-        let at = *self.by_labels.entry(labels.clone()).or_insert(next);
-        if at == next {
-            budget.charge_series(1)?;
-            if next.is_multiple_of(CHECK_EVERY) {
-                budget.check()?;
-            }
-            self.series.push(Found {
-                labels,
-                ..Found::default()
-            });
-        }
-        Ok(&mut self.series[at])
-    }
+    head: Vec<Run>,
 }
 
 /// What a query looks at: all of it belongs to one moment.
@@ -64,6 +29,15 @@ struct Look {
     range: (i64, i64),
     parts: Arc<Vec<Arc<Part>>>,
     frozen: Option<Arc<Frozen>>,
+    /// By the place in the list of ids: what is in memory.
+    in_memory: Vec<InMemory>,
+}
+
+/// Points of one series that are not in a part.
+struct InMemory {
+    at: usize,
+    frozen: Option<(SeriesId, Option<SlotId>)>,
+    head: Option<Run>,
 }
 
 impl Tenant {
@@ -73,17 +47,44 @@ impl Tenant {
         (request.range.start_ms().max(first_ms), request.range.end_ms())
     }
 
-    /// Takes a look; `with_head` sees the head in the same moment.
-    fn look<T>(&self, request: &ScanRequest, with_head: impl FnOnce(&Head, (i64, i64)) -> T) -> (Look, T) {
+    /// Takes a look at the series with these ids; `with_points` copies what the head has of them.
+    fn look(&self, request: &ScanRequest, ids: &[SeriesId], with_points: bool) -> Look {
         let range = self.range_of(request);
+        let active = self.active();
         let state = self.state();
-        let from_head = with_head(&state.head, range);
-        let look = Look {
+        let mut in_memory = Vec::new();
+        let overlaps = |times: Option<(i64, i64)>| times.is_some_and(|(a, b)| range.0 <= b && a <= range.1);
+        let look_in_head = overlaps(state.head.times()) || state.head.has_exemplars();
+        let frozen = state
+            .frozen
+            .as_ref()
+            .filter(|f| overlaps(f.head.times()) || f.head.has_exemplars());
+        for (at, id) in ids.iter().enumerate() {
+            if !look_in_head && frozen.is_none() {
+                break;
+            }
+            let slot = active.directory.slot_of(*id);
+            let frozen = frozen
+                .filter(|f| f.head.has_any(*id, slot, range))
+                .map(|_| (*id, slot));
+            let mut head = None;
+            if look_in_head && state.head.has_any(*id, slot, range) {
+                let mut run = Run::default();
+                if with_points {
+                    state.head.copy(*id, slot, range, &mut run);
+                }
+                head = Some(run);
+            }
+            if frozen.is_some() || head.is_some() {
+                in_memory.push(InMemory { at, frozen, head });
+            }
+        }
+        Look {
             range,
             parts: state.parts.clone(),
             frozen: state.frozen.clone(),
-        };
-        (look, from_head)
+            in_memory,
+        }
     }
 
     /// See [`model::Read::scan`].
@@ -92,35 +93,114 @@ impl Tenant {
         request: &ScanRequest,
     ) -> Result<Box<dyn Iterator<Item = Result<ScanBatch<SeriesData>>> + Send>> {
         request.budget.check()?;
-        let (look, copied) = self.look(request, |head, range| copy_head(head, range, request));
-        let mut collection = copied?;
-        look.each_source(request, &self.context, &mut |source, id, labels| {
-            let found = collection.at(labels()?, &request.budget)?;
-            match source {
-                Source::Part(part) => found.parts.push((part, id)),
-                Source::Frozen => found.frozen = Some(id),
+        let view = self.catalog.view().noting_damage(&request.budget);
+        let ids = view.select(&request.predicate, &request.budget)?;
+        let mut look = self.look(request, &ids, true);
+        let mut found: Vec<Option<Found>> = Vec::new();
+        found.resize_with(ids.len(), || None);
+        for (number, part) in look.parts.iter().enumerate() {
+            for located in self.find_in(part, &ids, look.range, &request.budget)? {
+                let at = ids
+                    .binary_search(&located.id)
+                    .expect("a part finds what it was asked for");
+                let found = found[at].get_or_insert_default();
+                found.parts.push((number as u32, located));
             }
-            Ok(())
-        })?;
-        let mut series = collection.series;
-        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        let reading = Reading {
+        }
+        for in_memory in std::mem::take(&mut look.in_memory) {
+            let found = found[in_memory.at].get_or_insert_default();
+            found.frozen.extend(in_memory.frozen);
+            found.head.extend(in_memory.head);
+        }
+        let series = self.with_labels(&view, &ids, found, &request.budget)?;
+        Ok(Box::new(Reading {
             readers: look.parts.iter().map(|_| None).collect(),
             look,
             budget: request.budget.clone(),
             context: self.context.clone(),
-            scratch: Scratch::default(),
             series: series.into_iter(),
             failed: false,
-        };
-        Ok(Box::new(reading))
+        }))
+    }
+
+    /// Where a part has the points of series; nothing when it cannot be read.
+    fn find_in(
+        &self,
+        part: &Arc<Part>,
+        ids: &[SeriesId],
+        range: (i64, i64),
+        budget: &Budget,
+    ) -> Result<Vec<Located>> {
+        if !part.overlaps(range.0, range.1) {
+            return Ok(Vec::new());
+        }
+        budget.check()?;
+        part.find(ids, &mut |e| self.context.damaged(part, budget, e))
+    }
+
+    /// The found series with their labels, sorted by them. Ids with the same labels are one series.
+    fn with_labels(
+        &self,
+        view: &View,
+        ids: &[SeriesId],
+        mut found: Vec<Option<Found>>,
+        budget: &Budget,
+    ) -> Result<Vec<Found>> {
+        let places: Vec<usize> = (0..ids.len()).filter(|at| found[*at].is_some()).collect();
+        let wanted: Vec<SeriesId> = places.iter().map(|at| ids[*at]).collect();
+        let mut series: Vec<Found> = Vec::with_capacity(wanted.len());
+        let mut places = places.into_iter();
+        view.labels(&wanted, &mut |id, labels| {
+            // Labels that cannot be read are passed over, so the place is looked for, not counted.
+            let at = places.by_ref().find(|at| ids[*at] == id);
+            let Some(mut one) = at.and_then(|at| found[at].take()) else {
+                return Ok(());
+            };
+            one.labels = labels.clone();
+            budget.charge_series(1)?;
+            if series.len().is_multiple_of(CHECK_EVERY) {
+                budget.check()?;
+            }
+            series.push(one);
+            Ok(())
+        })?;
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        series.dedup_by(|later, kept| {
+            let is_same = later.labels == kept.labels;
+            if is_same {
+                kept.join(std::mem::take(later));
+            }
+            is_same
+        });
+        Ok(series)
+    }
+
+    /// The ids that a request selects and that have anything in parts that touch its range, or in memory.
+    fn present(&self, view: &View, request: &ScanRequest) -> Result<Vec<SeriesId>> {
+        request.budget.check()?;
+        let ids = view.select(&request.predicate, &request.budget)?;
+        let look = self.look(request, &ids, false);
+        let mut is_there = vec![false; ids.len()];
+        for part in look.parts.iter() {
+            for located in self.find_in(part, &ids, look.range, &request.budget)? {
+                let at = ids
+                    .binary_search(&located.id)
+                    .expect("a part finds what it was asked for");
+                is_there[at] = true;
+            }
+        }
+        look.in_memory.iter().for_each(|m| is_there[m.at] = true);
+        let mut there = is_there.into_iter();
+        Ok(ids.into_iter().filter(|_| there.next() == Some(true)).collect())
     }
 
     /// See [`model::Read::series`].
     pub(crate) fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
+        let view = self.catalog.view().noting_damage(&request.budget);
+        let ids = self.present(&view, request)?;
         let mut found = BTreeSet::new();
-        self.each_series(request, &mut |index, id| {
-            if found.insert(index.labels(id)?) {
+        view.labels(&ids, &mut |_, labels| {
+            if found.insert(labels.clone()) {
                 request.budget.charge_series(1)?;
             }
             Ok(())
@@ -130,258 +210,111 @@ impl Tenant {
 
     /// See [`model::Read::label_names`].
     pub(crate) fn label_names(&self, request: &ScanRequest) -> Result<Vec<String>> {
-        let mut names = BTreeSet::new();
-        self.each_index(request, &mut |index, all| {
-            if let Some(ids) = all {
-                for id in ids {
-                    let labels = index.labels(id)?;
-                    for (name, _) in labels.iter().filter(|(n, _)| !n.is_empty()) {
-                        if !names.contains(name) {
-                            names.insert(name.to_owned());
-                        }
-                    }
-                }
-            } else {
-                names.extend(index.names()?);
-            }
-            Ok(())
-        })?;
-        Ok(names.into_iter().collect())
+        let view = self.catalog.view().noting_damage(&request.budget);
+        let ids = self.present(&view, request)?;
+        view.label_names(Some(&ids))
     }
 
     /// See [`model::Read::label_values`].
     pub(crate) fn label_values(&self, request: &ScanRequest, name: &str) -> Result<Vec<String>> {
-        let mut values = BTreeSet::new();
-        self.each_index(request, &mut |index, all| {
-            if let Some(ids) = all {
-                for id in ids {
-                    index.with_value(id, name, &mut |value| {
-                        if !values.contains(value) {
-                            values.insert(value.to_owned());
-                        }
-                    })?;
-                }
-            } else {
-                values.extend(index.values(name)?);
-            }
-            Ok(())
-        })?;
-        Ok(values.into_iter().collect())
-    }
-
-    fn each_series(
-        &self,
-        request: &ScanRequest,
-        visit: &mut dyn FnMut(&dyn Index, u32) -> Result<()>,
-    ) -> Result<()> {
-        self.each_index(request, &mut |index, ids| {
-            let ids = ids.unwrap_or_else(|| (0..index.len()).collect());
-            ids.into_iter().try_for_each(|id| visit(index, id))
-        })
-    }
-
-    /// Visits head and parts with the ids that a request selects there; `None` stands for all of them.
-    fn each_index(&self, request: &ScanRequest, visit: VisitIndex<'_>) -> Result<()> {
-        request.budget.check()?;
-        let wants_all = is_conjunction(&request.predicate) && request.predicate.leaves().is_empty();
-        let mut visit_head = |head: &Head, range: (i64, i64)| {
-            let is_within = head
-                .times()
-                .is_none_or(|(first, last)| range.0 <= first && last <= range.1);
-            if wants_all && is_within {
-                return visit(head, None);
-            }
-            let ids = select_head(head, range, &request.predicate)?;
-            visit(head, Some(ids))
-        };
-        let (look, visited) = self.look(request, &mut visit_head);
-        visited?;
-        if let Some(frozen) = &look.frozen {
-            visit_head(&frozen.head, look.range)?;
-        }
-        for part in look
-            .parts
-            .iter()
-            .filter(|p| p.overlaps(look.range.0, look.range.1))
-        {
-            request.budget.check()?;
-            let Some(index) =
-                self.context
-                    .readable(part, &request.budget, part.index(&self.context.cache))?
-            else {
-                continue;
-            };
-            let ids = if wants_all && part.is_within(look.range.0, look.range.1) {
-                None
-            } else {
-                Some(select_part(&index, part, look.range, &request.predicate)?)
-            };
-            visit(index.as_ref(), ids)?;
-        }
-        Ok(())
-    }
-}
-
-/// Sees an index with the ids selected there; `None` stands for all of them.
-type VisitIndex<'a> = &'a mut dyn FnMut(&dyn Index, Option<Vec<u32>>) -> Result<()>;
-
-enum Source {
-    Part(usize),
-    Frozen,
-}
-
-type Visit<'a> = &'a mut dyn FnMut(Source, u32, &mut dyn FnMut() -> Result<Labels>) -> Result<()>;
-
-impl Look {
-    /// Visits the selected series of the frozen head and of every part, parts from old to new.
-    fn each_source(&self, request: &ScanRequest, context: &Context, visit: Visit<'_>) -> Result<()> {
-        if let Some(frozen) = &self.frozen {
-            for id in select_head(&frozen.head, self.range, &request.predicate)? {
-                visit(Source::Frozen, id, &mut || frozen.head.labels(id))?;
-            }
-        }
-        for (i, part) in self.parts.iter().enumerate() {
-            if !part.overlaps(self.range.0, self.range.1) {
-                continue;
-            }
-            request.budget.check()?;
-            let Some(index) = context.readable(part, &request.budget, part.index(&context.cache))? else {
-                continue;
-            };
-            for id in select_part(&index, part, self.range, &request.predicate)? {
-                visit(Source::Part(i), id, &mut || index.labels(id))?;
-            }
-        }
-        Ok(())
+        let view = self.catalog.view().noting_damage(&request.budget);
+        let ids = self.present(&view, request)?;
+        view.label_values(name, Some(&ids))
     }
 }
 
 impl Context {
     /// Damage costs only what is damaged: the query goes on without, is told so, and it is counted.
-    fn readable<T>(&self, part: &Part, budget: &Budget, result: Result<T>) -> Result<Option<T>> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(e) if matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
-                self.note_damage(part, budget, &e);
-                Ok(None)
-            }
-            Err(e) => Err(e),
+    fn damaged(&self, part: &Part, budget: &Budget, e: Error) -> Result<()> {
+        if !matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) {
+            return Err(e);
         }
-    }
-    fn note_damage(&self, part: &Part, budget: &Budget, e: &Error) {
         part.mark_damaged();
         self.metrics.unreadable.inc();
         tracing::error!(error = %e, "an answer goes without damaged data");
         budget.warn(format!("the answer is incomplete: {e}"));
+        Ok(())
     }
 }
 
-fn select_head(head: &Head, range: (i64, i64), predicate: &Predicate) -> Result<Vec<u32>> {
-    let mut ids = select(head, predicate)?;
-    ids.retain(|id| head.series()[*id as usize].has_any(range.0, range.1));
-    Ok(ids)
-}
-
-fn select_part(index: &PartIndex, part: &Part, range: (i64, i64), predicate: &Predicate) -> Result<Vec<u32>> {
-    let mut ids = select(index, predicate)?;
-    if !part.is_within(range.0, range.1) {
-        let mut failed = Ok(());
-        ids.retain(|id| {
-            index.touches(*id, range.0, range.1).unwrap_or_else(|e| {
-                failed = Err(e);
-                false
-            })
-        });
-        failed?;
+impl Found {
+    /// Takes what another id has of the same labels.
+    fn join(&mut self, other: Self) {
+        self.parts.extend(other.parts);
+        // From old to new, as the samples of one id are.
+        self.parts.sort_by_key(|(number, _)| *number);
+        self.frozen.extend(other.frozen);
+        self.head.extend(other.head);
     }
-    Ok(ids)
-}
-
-/// Copies what a request wants of the head: the lock is held, so nothing is read from disk here.
-fn copy_head(head: &Head, range: (i64, i64), request: &ScanRequest) -> Result<Collection> {
-    let mut collection = Collection::default();
-    for id in select_head(head, range, &request.predicate)? {
-        let series = &head.series()[id as usize];
-        let mut copied = Copied::default();
-        series.copy(range.0, range.1, &mut copied.times, &mut copied.values);
-        copied.histograms = series.histograms_in(range.0, range.1);
-        collection.at(series.labels.clone(), &request.budget)?.head = Some(copied);
-    }
-    Ok(collection)
 }
 
 /// Hands out the found series, each whole, in the order of their labels.
 struct Reading {
     look: Look,
     series: std::vec::IntoIter<Found>,
-    /// One for each part, once it is needed, with the part's index.
-    readers: Vec<Option<(ChunkReader, Arc<PartIndex>)>>,
+    /// One for each part, once it is needed.
+    readers: Vec<Option<Reader>>,
     budget: Budget,
     context: Arc<Context>,
-    scratch: Scratch,
     failed: bool,
 }
 
 impl Reading {
     fn read(&mut self, found: Found) -> Result<Option<SeriesData>> {
         self.budget.check()?;
-        let mut columns = Columns::default();
-        for (part, id) in &found.parts {
-            self.add_part(*part, *id, &mut columns)?;
+        let mut run = Run::default();
+        for (number, located) in &found.parts {
+            let part = &self.look.parts[*number as usize];
+            let reader = self.readers[*number as usize].get_or_insert_with(|| Reader::new(part.clone()));
+            let (context, budget) = (&self.context, &self.budget);
+            reader.read(located, self.look.range, &mut run, &mut |e| {
+                context.damaged(part, budget, e)
+            })?;
+            self.budget.charge_bytes(reader.take_bytes_read())?;
         }
-        let (start, end) = self.look.range;
-        if let (Some(frozen), Some(id)) = (&self.look.frozen, found.frozen) {
-            let series = &frozen.head.series()[id as usize];
-            let (mut times, mut values) = (Vec::new(), Vec::new());
-            series.copy(start, end, &mut times, &mut values);
-            columns.add_floats(&times, &values);
-            columns.add_histograms(series.histograms_in(start, end));
-        }
-        if let Some(copied) = found.head {
-            if columns.times.is_empty() {
-                (columns.times, columns.values) = (copied.times, copied.values);
-            } else {
-                columns.add_floats(&copied.times, &copied.values);
+        if let Some(frozen) = &self.look.frozen {
+            for (id, slot) in &found.frozen {
+                let mut newer = Run::default();
+                frozen.head.copy(*id, *slot, self.look.range, &mut newer);
+                run.add_newer(&mut newer);
             }
-            columns.add_histograms(copied.histograms);
         }
-        if columns.is_empty() {
+        for mut newer in found.head {
+            run.add_newer(&mut newer);
+        }
+        if run.times.is_empty() && run.histograms.is_empty() {
             return Ok(None);
         }
-        self.budget.charge_samples(columns.len())?;
-        self.budget.charge_bytes(columns.len() * 16)?;
+        self.budget.charge_samples(run.samples())?;
+        self.budget.charge_bytes(run.samples() * 16)?;
         Ok(Some(SeriesData {
-            start_timestamps_ms: Vec::new(),
+            start_timestamps_ms: starts(&run),
             labels: found.labels,
-            timestamps_ms: columns.times,
-            values: columns.values,
-            histograms: columns.histograms,
+            timestamps_ms: run.times,
+            values: run.values,
+            histograms: run.histograms,
         }))
     }
+}
 
-    fn add_part(&mut self, at: usize, id: u32, columns: &mut Columns) -> Result<()> {
-        let part = &self.look.parts[at];
-        let (reader, index) = match &mut self.readers[at] {
-            Some(ready) => ready,
-            empty => {
-                let index = part.index(&self.context.cache);
-                let Some(index) = self.context.readable(part, &self.budget, index)? else {
-                    return Ok(());
-                };
-                empty.insert((ChunkReader::new(part.clone()), index))
-            }
-        };
-        let chunks = index.chunks(id)?;
-        let mut damaged = |e: Error| match e.kind() {
-            ErrorKind::Corrupt => {
-                self.context.note_damage(part, &self.budget, &e);
-                Ok(())
-            }
-            _ => Err(e),
-        };
-        columns.add_chunks(reader, &chunks, self.look.range, &mut self.scratch, &mut damaged)?;
-        self.budget.charge_bytes(std::mem::take(&mut reader.bytes_read))
+/// The start of each sample; none when no sample has one.
+fn starts(run: &Run) -> Vec<i64> {
+    let mut steps = run.starts.iter().peekable();
+    if steps.peek().is_none() {
+        return Vec::new();
     }
+    let mut start = 0;
+    let of = |time: &i64| {
+        while let Some(step) = steps.next_if(|(from, _)| from <= time) {
+            start = step.1;
+        }
+        start
+    };
+    let starts: Vec<i64> = run.times.iter().map(of).collect();
+    if starts.iter().all(|start| *start == 0) {
+        return Vec::new();
+    }
+    starts
 }
 
 impl Iterator for Reading {

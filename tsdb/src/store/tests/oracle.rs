@@ -51,8 +51,14 @@ fn any_value() -> impl Strategy<Value = f64> {
 fn any_series() -> impl Strategy<Value = Series> {
     let samples = prop::collection::vec((any_time(), any_value()), 0..12);
     let histograms = prop::collection::vec((any_time(), 0u8..4), 0..2);
-    (any_labels(), samples, histograms).prop_map(|(labels, samples, histograms)| {
+    let starts = prop::option::weighted(
+        0.3,
+        prop::collection::vec(prop::sample::select(vec![0, 5, 7]), 12),
+    );
+    (any_labels(), samples, histograms, starts).prop_map(|(labels, samples, histograms, starts)| {
         let mut series = series(labels, &samples);
+        let starts = starts.map(|starts| starts[..samples.len()].to_vec());
+        series.start_timestamps_ms = starts.unwrap_or_default();
         series.histograms = histograms
             .into_iter()
             .map(|(t, n)| histogram(t, f64::from(n)))
@@ -143,7 +149,10 @@ proptest! {
                     prop_assert_eq!(ours, expected);
                 }
                 Step::Flush => store.flush().unwrap(),
-                Step::Merge => store.maintain().unwrap(),
+                Step::Merge => {
+                    store.maintain().unwrap();
+                    store.merge().unwrap();
+                }
                 Step::Compact => {
                     store.compact().unwrap();
                     prop_assert!(store.stats().parts <= 5 && store.stats().head_samples == 0);

@@ -59,7 +59,7 @@ impl Sim {
             request.budget.warnings()
         );
         let mut seen = BTreeSet::new();
-        for (labels, samples, _) in found {
+        for (labels, samples, ..) in found {
             assert!(
                 samples.is_sorted_by(|a, b| a.0 < b.0),
                 "each time once: {samples:?}"
@@ -140,7 +140,7 @@ impl Sim {
                 5 | 6 => self.fs.heal(),
                 // Failures are what this is about; what they must not cost is checked at the next start.
                 7 | 8 => drop(store.flush()),
-                9 | 10 => drop(store.maintain()),
+                9 | 10 => drop(store.maintain().and_then(|()| store.merge())),
                 11 => drop(store.compact()),
                 12 if self.rng.one_in(3) => drop(store.close()),
                 _ => self.write(&store),
