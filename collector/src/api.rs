@@ -1,6 +1,7 @@
 //! The HTTP APIs of the main port: one route table, each route with the access that it needs.
 
 pub mod admin;
+pub mod cardinality;
 pub mod jaeger;
 pub mod jaeger_json;
 pub mod loki;
@@ -50,6 +51,7 @@ pub fn router(api: Api, receivers: axum::Router, auth: &Auth) -> axum::Router {
         .merge(prometheus::routes())
         .merge(loki::routes())
         .merge(jaeger::routes())
+        .merge(cardinality::routes())
         .merge(status::routes())
         .merge(render::routes())
         .route_layer(auth.require(Access::Read))

@@ -1,5 +1,6 @@
 //! The command line: what `binnacle` can be asked to do.
 
+use crate::command::tsdb::TsdbArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
   binnacle run --config binnacle.yml           the same, with a configuration
   binnacle query 'up'                          ask a running binnacle in PromQL
   binnacle query '{container=\"web\"} |= \"error\"'   ask in LogQL
-  binnacle check binnacle.yml rules/*.yml      check configuration and rule files"
+  binnacle check binnacle.yml rules/*.yml      check configuration and rule files
+  binnacle tsdb import /var/lib/prometheus     bring Prometheus' blocks into a stopped binnacle's data directory"
 )]
 pub struct Cli {
     /// What to do; `run` when nothing is said.
@@ -36,6 +38,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Check configuration and rule files without starting anything
     Check(CheckArgs),
+    /// Import, dump, verify and inspect what is stored
+    Tsdb(TsdbArgs),
 }
 
 /// Flags of `run`. Each is also a key of the configuration file and a variable of the environment; a flag wins over

@@ -5,12 +5,14 @@ use clap::Parser as _;
 use collector::cli::{Cli, Command, RunArgs};
 use model::Clock as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
-        Command::Run(args) => run(&args),
-        Command::Query(args) => query(&args),
+        Command::Run(args) => run(&args).map(done),
+        Command::Query(args) => query(&args).map(done),
         Command::Check(args) => {
             return if collector::command::check::run(&args) == 0 {
                 ExitCode::SUCCESS
@@ -18,9 +20,12 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             };
         }
+        Command::Tsdb(args) => {
+            collector::command::tsdb::run(&args, Arc::new(runtime::clock::SystemClock::new()))
+        }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(e) => {
             complain(&e);
             ExitCode::FAILURE

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use storage::RealFs;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// The running parts.
 pub struct Parts {
@@ -48,7 +49,7 @@ impl Parts {
             alerts: Arc::new(alerts),
             promql,
             agent,
-            upkeep: tokio::spawn(stores.clone().maintain(env.shutdown.clone())),
+            upkeep: tokio::spawn(upkeep(stores.clone(), env.shutdown.clone())),
             described,
             described_alerts,
         })
@@ -72,6 +73,11 @@ impl Parts {
             tracing::error!("upkeep ended in a bug: {e}");
         }
     }
+}
+
+/// What the stores need from time to time, until the shutdown.
+async fn upkeep(stores: Stores, shutdown: CancellationToken) {
+    tokio::join!(stores.clone().maintain(shutdown.clone()), stores.merge(shutdown));
 }
 
 fn start_agent(env: &Environment, stores: &Stores) -> Result<AgentHandle> {

@@ -76,9 +76,12 @@ impl Stores {
     }
     /// The write doors.
     pub fn sinks(&self) -> Sinks {
-        Sinks::new(self.metrics.clone(), self.logs.clone(), self.traces.clone())
+        Sinks {
+            raw_metrics: self.metrics.clone(),
+            ..Sinks::new(self.metrics.clone(), self.logs.clone(), self.traces.clone())
+        }
     }
-    /// Flushes, merges and forgets what is due, every second, until the token is cancelled.
+    /// Flushes, merges (logs and traces) and forgets what is due, every second, until the token is cancelled.
     pub async fn maintain(self, shutdown: CancellationToken) {
         let mut due = tokio::time::interval(MAINTENANCE);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -101,6 +104,24 @@ impl Stores {
             });
             if let Err(e) = work.await {
                 tracing::error!("upkeep ended in a bug: {e}");
+            }
+        }
+    }
+    /// Merges the parts of the metrics store when it is worth it, until the token is cancelled. Apart from the other
+    /// upkeep, because a merge may take minutes and nothing must wait for it.
+    pub async fn merge(self, shutdown: CancellationToken) {
+        let mut due = tokio::time::interval(MAINTENANCE);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = due.tick() => {}
+            }
+            let metrics = self.metrics.clone();
+            match spawn_blocking(move || metrics.merge()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) => tracing::warn!("merging failed and will be tried again: {e}"),
+                Err(e) => tracing::error!("merging ended in a bug: {e}"),
             }
         }
     }
