@@ -3,7 +3,7 @@
 //! `test` is the README's second command and all that CI calls: it installs what the tests need, checks format
 //! and lints, builds the programs once, and runs every test against them. The long runs are chores of their own, and
 //! each has a short version among the tests: fewer seeds and kills (soak), the kept corpora with seeded mutations (fuzz),
-//! two scrapes instead of sixty (bench).
+//! tiny sizes and only our program (bench).
 
 mod shell;
 mod toolbox;
@@ -40,8 +40,12 @@ enum Chore {
         /// One target instead of all.
         target: Option<String>,
     },
-    /// Measure ingestion and queries beside Debian's prometheus in the same run.
-    Bench,
+    /// Measure beside Debian's programs in the same run: `cargo xtask bench metrics --help`, `cargo xtask bench record --help`.
+    Bench {
+        /// What to measure, and how.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
@@ -49,7 +53,7 @@ fn main() -> Result<()> {
         Chore::Test => test(),
         Chore::Soak { seeds, kills } => soak(seeds, kills),
         Chore::Fuzz { seconds, target } => fuzz(seconds, target),
-        Chore::Bench => bench(),
+        Chore::Bench { arguments } => bench(&arguments),
     }
 }
 
@@ -148,22 +152,48 @@ fn fuzz(seconds: u64, target: Option<String>) -> Result<()> {
     Ok(())
 }
 
-fn bench() -> Result<()> {
-    let tools = toolbox::install()?;
-    Step::cargo(
-        "build the programs",
-        &["build", "--release", "--package", "collector", "--bins"],
+fn bench(arguments: &[String]) -> Result<()> {
+    let is_help = arguments.iter().any(|a| a == "--help" || a == "-h");
+    let measures = arguments.first().is_some_and(|a| a != "record") && !is_help;
+    let mut run = Step::cargo(
+        "benchmark",
+        &[
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "tests",
+            "--bin",
+            "bench",
+            "--",
+        ],
     )
-    .run()?;
-    let program = shell::target_dir()?
+    .arguments(arguments)
+    // Paths on the command line are the caller's.
+    .folder(std::env::current_dir()?);
+    if measures {
+        toolbox::install_peers();
+        run = run.env("BINNACLE_BIN", release_program()?);
+    }
+    run.run()
+}
+
+/// The program to measure: the one that `BINNACLE_BIN` names, else a new build.
+fn release_program() -> Result<String> {
+    if let Ok(given) = std::env::var("BINNACLE_BIN") {
+        return Ok(std::path::absolute(given)?.display().to_string());
+    }
+    let mut build = Step::cargo(
+        "build the program",
+        &["build", "--release", "--package", "collector", "--bins"],
+    );
+    if !toolbox::has_node() {
+        shell::say("Node.js is missing: the program is built without its page, which is not measured");
+        build = build.env("BINNACLE_UI_SKIP", "1".into());
+    }
+    build.run()?;
+    Ok(shell::target_dir()?
         .join("release/binnacle")
         .display()
-        .to_string();
-    Step::cargo(
-        "benchmark",
-        &["run", "--release", "--package", "tests", "--bin", "bench"],
-    )
-    .env("BINNACLE_BIN", program)
-    .envs(tools)
-    .run()
+        .to_string())
 }

@@ -51,6 +51,11 @@ impl Step {
             command,
         }
     }
+    /// Adds arguments.
+    pub(crate) fn arguments(mut self, more: &[String]) -> Self {
+        self.command.args(more);
+        self
+    }
     /// Runs in another folder.
     pub(crate) fn folder(mut self, folder: PathBuf) -> Self {
         self.command.current_dir(folder);

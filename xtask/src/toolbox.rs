@@ -13,25 +13,40 @@ const DEBIAN: &[&str] = &[
     "runc",
 ];
 
+/// Debian packages: what `cargo xtask bench` measures beside our program.
+const PEERS: &[&str] = &["prometheus", "victoria-metrics"];
+
+/// Installs the programs that a benchmark compares with, where that goes; one that is missing is left out there.
+pub(crate) fn install_peers() {
+    if let Err(e) = debian_packages(PEERS) {
+        say(&format!("{e:#}"));
+    }
+}
+
+/// Whether Node.js and npm are there.
+pub(crate) fn has_node() -> bool {
+    succeeds("node", &["--version"]) && succeeds("npm", &["--version"])
+}
+
 /// Installs what is missing and gives the variables that tell the tests where it is.
 pub(crate) fn install() -> Result<Vec<(&'static str, String)>> {
-    if !succeeds("node", &["--version"]) || !succeeds("npm", &["--version"]) {
+    if !has_node() {
         bail!("Node.js 20 or newer with npm is missing; on Debian: apt-get install nodejs npm");
     }
-    debian_packages()?;
+    debian_packages(DEBIAN)?;
     let python = python_environment()?;
     node_packages()?;
     Ok(vec![("BINNACLE_TEST_PYTHON", python)])
 }
 
-fn debian_packages() -> Result<()> {
-    let missing: Vec<&str> = DEBIAN.iter().copied().filter(|p| !is_installed(p)).collect();
+fn debian_packages(wanted: &[&'static str]) -> Result<()> {
+    let missing: Vec<&str> = wanted.iter().copied().filter(|p| !is_installed(p)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let line = format!("apt-get install --no-install-recommends {}", missing.join(" "));
     if output("id", &["-u"], &root())?.trim() != "0" {
-        bail!("the tests need Debian packages that are not installed; as root run: {line}");
+        bail!("Debian packages are not installed; as root run: {line}");
     }
     // The packages of servers would start them as services; the tests start their own on free ports.
     let policy = Path::new("/usr/sbin/policy-rc.d");
