@@ -87,7 +87,7 @@ pub struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         Self {
-            segment_bytes: 32 << 20,
+            segment_bytes: 8 << 20,
             max_record_bytes: 64 << 20,
             durability: Durability::Disk,
         }

@@ -252,7 +252,7 @@ fn pieces(
         let wanted = (size + 1 - text.len()) as u64;
         let found = file.by_ref().take(wanted).read_to_end(&mut text)?;
         let is_last = (found as u64) < wanted;
-        let end = if is_last {
+        let mut end = if is_last {
             text.len()
         } else {
             text.iter().rposition(|b| *b == b'\n').ok_or_else(|| {
@@ -262,6 +262,10 @@ fn pieces(
                 ))
             })? + 1
         };
+        // The end of the text belongs to the last piece, which may be nothing else.
+        if !is_last && text[..end].ends_with(b"\n# EOF\n") {
+            end -= END.len();
+        }
         visit(&mut Piece {
             text: &text[..end],
             lines_before,
