@@ -138,6 +138,31 @@ async fn range(client: &reqwest::Client, base: &str, query: &str, from_s: i64, t
     result
 }
 
+/// Values may differ in the last digits: the two add up in another order.
+fn assert_alike(ours: &Value, theirs: &Value, query: &str) {
+    let series = |answer: &Value| {
+        let points = |s: &Value| -> Vec<(f64, f64)> {
+            let points = s["values"].as_array().unwrap().iter();
+            points
+                .map(|p| (p[0].as_f64().unwrap(), p[1].as_str().unwrap().parse().unwrap()))
+                .collect()
+        };
+        let all = answer.as_array().unwrap().iter();
+        all.map(|s| (s["metric"].to_string(), points(s)))
+            .collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (series(ours), series(theirs));
+    assert_eq!(ours.len(), theirs.len(), "{query}");
+    for (a, b) in ours.iter().zip(&theirs) {
+        assert_eq!((&a.0, a.1.len()), (&b.0, b.1.len()), "{query}");
+        for (a, b) in a.1.iter().zip(&b.1) {
+            let is_near = a.1 == b.1 || (a.1 - b.1).abs() <= 1e-9 * b.1.abs();
+            let is_alike = a.0 == b.0 && (is_near || a.1.is_nan() && b.1.is_nan());
+            assert!(is_alike, "{query}: {a:?} instead of {b:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn blocks_of_promtool_answer_as_in_prometheus() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,12 +184,13 @@ async fn blocks_of_promtool_answer_as_in_prometheus() {
         "timestamp(temperature)",
         "count({__name__=~\".+\",job=\"\"} offset 1m)",
     ] {
-        let (from, to) = (from_s - 600, from_s + 3 * 3600 + 600);
+        // Never on a sample: whether the left edge of a window counts differs between their version 2 and 3.
+        let (from, to) = (from_s - 593, from_s + 3 * 3600 + 607);
         let (a, b) = (
             range(ours.client(), &ours.url, query, from, to).await,
             range(ours.client(), &theirs, query, from, to).await,
         );
-        assert_eq!(a, b, "{query}");
+        assert_alike(&a, &b, query);
     }
 
     // While binnacle runs the directory is locked against a second writer, and open for a look.
@@ -184,7 +210,7 @@ async fn blocks_of_promtool_answer_as_in_prometheus() {
         "{said}"
     );
     let said = succeeds(&["inspect", "--data-dir", shown(&data)]).await;
-    assert!(said.contains("METR") && said.contains("B/sample"), "{said}");
+    assert!(said.contains("SMPL") && said.contains("B/sample"), "{said}");
 }
 
 #[tokio::test]
@@ -399,7 +425,7 @@ async fn a_flipped_byte_is_named_and_the_rest_is_there() {
     assert!(parts(&data).contains(&damaged));
     let said = succeeds(&["inspect", shown(&damaged)]).await;
     assert!(
-        said.contains("METR") && said.contains("section") && said.contains("partition"),
+        said.contains("SMPL") && said.contains("section") && said.contains("partition"),
         "{said}"
     );
 
@@ -491,5 +517,5 @@ async fn a_damaged_block_is_named_and_its_rest_is_imported() {
     );
     let dumped = succeeds(&["dump", "--data-dir", shown(&data)]).await;
     let lines = dumped.lines().count();
-    assert!((4320 - 120..4320).contains(&(lines - 1)), "{lines}");
+    assert!((4320 - 300..4320).contains(&(lines - 1)), "{lines}");
 }
