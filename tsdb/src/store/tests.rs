@@ -132,6 +132,8 @@ fn rows(store: &dyn Read<SeriesData>, request: &ScanRequest) -> Result<Vec<Row>>
             data.start_timestamps_ms,
         ));
     }
+    // Series come in any order.
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(rows)
 }
 

@@ -2,11 +2,12 @@
 
 use super::{Context, Frozen, Tenant};
 use crate::catalog::View;
-use crate::directory::{SeriesId, SlotId};
+use crate::directory::{KeyHasher, SeriesId, SlotId};
 use crate::samples::{Located, Part, Reader, Run};
 use crate::validate;
 use model::{Budget, Error, ErrorKind, Labels, Result, ScanBatch, ScanRequest, SeriesData};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 /// Series looked at between two looks at the budget's clock.
@@ -138,7 +139,8 @@ impl Tenant {
         part.find(ids, &mut |e| self.context.damaged(part, budget, e))
     }
 
-    /// The found series with their labels, sorted by them. Ids with the same labels are one series.
+    /// The found series with their labels, in the order of their ids, which is that of the files. Ids with the same
+    /// labels are one series.
     fn with_labels(
         &self,
         view: &View,
@@ -150,28 +152,27 @@ impl Tenant {
         let wanted: Vec<SeriesId> = places.iter().map(|at| ids[*at]).collect();
         let mut series: Vec<Found> = Vec::with_capacity(wanted.len());
         let mut places = places.into_iter();
+        let mut by_labels: HashMap<Labels, usize, BuildHasherDefault<KeyHasher>> = HashMap::default();
         view.labels(&wanted, &mut |id, labels| {
             // Labels that cannot be read are passed over, so the place is looked for, not counted.
             let at = places.by_ref().find(|at| ids[*at] == id);
             let Some(mut one) = at.and_then(|at| found[at].take()) else {
                 return Ok(());
             };
+            let next = series.len();
+            let at = *by_labels.entry(labels.clone()).or_insert(next);
+            if at < next {
+                series[at].join(one);
+                return Ok(());
+            }
             one.labels = labels.clone();
             budget.charge_series(1)?;
-            if series.len().is_multiple_of(CHECK_EVERY) {
+            if next.is_multiple_of(CHECK_EVERY) {
                 budget.check()?;
             }
             series.push(one);
             Ok(())
         })?;
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        series.dedup_by(|later, kept| {
-            let is_same = later.labels == kept.labels;
-            if is_same {
-                kept.join(std::mem::take(later));
-            }
-            is_same
-        });
         Ok(series)
     }
 
@@ -248,7 +249,7 @@ impl Found {
     }
 }
 
-/// Hands out the found series, each whole, in the order of their labels.
+/// Hands out the found series, each whole.
 struct Reading {
     look: Look,
     series: std::vec::IntoIter<Found>,
