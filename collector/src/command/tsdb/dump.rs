@@ -4,11 +4,13 @@ use super::{DataDirArgs, INCOMPLETE, counted, output, parse_selectors, parse_ten
 use crate::config::Config;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use model::labels::METRIC_NAME;
 use model::metric::{HistogramSample, is_stale};
 use model::{
     Answer, Budget, BudgetLimits, Clock, Labels, NoMeter, Read as _, ScanRequest, SeriesData, Tenant,
     TimeRange,
 };
+use model::{Matcher, Predicate};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -77,16 +79,14 @@ pub fn run(args: &DumpArgs, clock: Arc<dyn Clock>) -> Result<ExitCode> {
     let request = ScanRequest::new(args.tenant.clone(), range, predicate, budget.clone());
     let mut left_out = LeftOut::default();
     output::stream(|out| {
-        let scan = store.scan(&request)?;
-        let is_exact = scan.predicates.iter().all(|a| *a == Answer::Exact);
-        for series in scan.rows() {
-            let series = series?;
-            if !is_exact && request.predicate.on_labels(&series.labels) == Some(false) {
-                continue;
-            }
-            match args.format {
-                Format::Openmetrics => write_openmetrics(out, &series, &mut left_out)?,
-                Format::Json => write_json(out, &series)?,
+        // Metric by metric, because the text wants a family's lines together; series without a name come first.
+        let names = store.label_values(&request, METRIC_NAME)?;
+        for name in std::iter::once(String::new()).chain(names) {
+            for series in of_metric(&store, &request, &name)? {
+                match args.format {
+                    Format::Openmetrics => write_openmetrics(out, &series, &mut left_out)?,
+                    Format::Json => write_json(out, &series)?,
+                }
             }
         }
         if args.format == Format::Openmetrics {
@@ -105,6 +105,19 @@ pub fn run(args: &DumpArgs, clock: Arc<dyn Clock>) -> Result<ExitCode> {
     } else {
         INCOMPLETE.into()
     })
+}
+
+/// The series of one metric, sorted by their labels.
+fn of_metric(store: &tsdb::Store, request: &ScanRequest, name: &str) -> model::Result<Vec<SeriesData>> {
+    let mut of_name = request.clone();
+    let has_name = Predicate::Label(Matcher::equal(METRIC_NAME, name));
+    of_name.predicate = Predicate::And(vec![has_name, request.predicate.clone()]);
+    let scan = store.scan(&of_name)?;
+    let is_exact = scan.predicates.iter().all(|a| *a == Answer::Exact);
+    let mut all = scan.rows().collect::<model::Result<Vec<_>>>()?;
+    all.retain(|series| is_exact || of_name.predicate.on_labels(&series.labels) != Some(false));
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(all)
 }
 
 /// What OpenMetrics text cannot say.
@@ -175,10 +188,7 @@ fn name_and_labels(labels: &Labels) -> Option<String> {
     if !is_plain {
         pairs.push(quoted(name));
     }
-    for (label, value) in labels
-        .iter()
-        .filter(|(label, _)| *label != model::labels::METRIC_NAME)
-    {
+    for (label, value) in labels.iter().filter(|(label, _)| *label != METRIC_NAME) {
         let label = if plain(label, "_") {
             label.to_owned()
         } else {
