@@ -65,6 +65,20 @@ pub(crate) struct PartMeta {
     pub samples: u64,
     /// Within a partition the sample of a higher generation supersedes that of a lower one.
     pub generation: u64,
+    /// 0 for samples as they came; otherwise the width of the windows that they were summed up by.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resolution_ms: u64,
+    /// Deletions up to this number are done in this file, besides those that its generation is above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deletions_done: u64,
+    /// The rules of retention that were applied to it; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retention_done: u64,
+}
+
+/// Leaves out of a manifest what is not said.
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// The partition of a time.

@@ -92,7 +92,7 @@ struct State {
     families: BTreeMap<String, MetricMetadata>,
     /// The head that is on its way into parts.
     frozen: Option<Arc<Frozen>>,
-    /// By partition, then by generation.
+    /// By resolution, then by partition, then by generation.
     parts: Arc<Vec<Arc<Part>>>,
 }
 
@@ -400,5 +400,8 @@ fn open_parts(
 }
 
 fn sort_parts(parts: &mut [Arc<Part>]) {
-    parts.sort_by_key(|p| (p.entry.meta.partition, p.entry.meta.generation));
+    parts.sort_by_key(|p| {
+        let meta = &p.entry.meta;
+        (meta.resolution_ms, meta.partition, meta.generation)
+    });
 }

@@ -77,6 +77,9 @@ impl Builder {
                 series: 0,
                 samples: 0,
                 generation: 0,
+                resolution_ms: 0,
+                deletions_done: 0,
+                retention_done: 0,
             },
         })
     }

@@ -24,12 +24,13 @@ pub(crate) enum Fate {
     Drop,
 }
 
-/// Says what of the data of a merge is not wanted any more.
+/// Says what of the data of a merge is not wanted any more: of each file apart, since what was deleted may have been
+/// written again later. `source` is a file's place among the sources.
 pub(crate) trait Sieve {
-    /// What happens to a series.
-    fn fate(&self, id: SeriesId) -> Fate;
-    /// Takes out what is not wanted.
-    fn sift(&self, id: SeriesId, run: &mut Run);
+    /// What happens to what a file has of a series.
+    fn fate(&self, source: usize, id: SeriesId) -> Fate;
+    /// Takes out what is not wanted of it.
+    fn sift(&self, source: usize, id: SeriesId, run: &mut Run);
     /// Asked before each series: an error ends the merge.
     fn go_on(&self) -> Result<()> {
         Ok(())
@@ -42,10 +43,10 @@ pub(crate) struct KeepAll;
 
 #[cfg(test)]
 impl Sieve for KeepAll {
-    fn fate(&self, _: SeriesId) -> Fate {
+    fn fate(&self, _: usize, _: SeriesId) -> Fate {
         Fate::Keep
     }
-    fn sift(&self, _: SeriesId, _: &mut Run) {}
+    fn sift(&self, _: usize, _: SeriesId, _: &mut Run) {}
 }
 
 /// What a merge did.
@@ -193,29 +194,31 @@ pub(crate) fn merge(sources: &[Arc<Part>], builder: &mut Builder, sieve: &dyn Si
         .iter()
         .map(|p| Cursor::new(p, &cache))
         .collect::<Result<Vec<_>>>()?;
-    let (mut merged, mut run) = (Merged::default(), Run::default());
+    let (mut merged, mut run, mut sifted) = (Merged::default(), Run::default(), Run::default());
     while let Some(id) = cursors.iter().filter_map(|c| c.located().map(|l| l.id)).min() {
         sieve.go_on()?;
         let is_here = |c: &Cursor| c.located().is_some_and(|l| l.id == id);
         let holders = cursors.iter().filter(|c| is_here(c)).count();
-        let fate = sieve.fate(id);
         run.clear();
         let mut is_done = false;
-        for cursor in cursors.iter_mut().filter(|c| is_here(c)) {
-            match fate {
+        for (source, cursor) in cursors.iter_mut().enumerate().filter(|(_, c)| is_here(c)) {
+            match sieve.fate(source, id) {
                 Fate::Drop => merged.dropped += cursor.located().map_or(0, Located::samples),
                 Fate::Keep if holders == 1 && cursor.copy(&mut run, builder)? => is_done = true,
-                Fate::Keep | Fate::Sift => merged.replaced += cursor.read(&mut run)?,
+                Fate::Keep => merged.replaced += cursor.read(&mut run)?,
+                Fate::Sift => {
+                    sifted.clear();
+                    cursor.read(&mut sifted)?;
+                    let before = sifted.samples();
+                    sieve.sift(source, id, &mut sifted);
+                    merged.dropped += before - sifted.samples();
+                    merged.replaced += run.add_newer(&mut sifted);
+                }
             }
             cursor.advance()?;
         }
         merged.copied += u64::from(is_done);
-        if fate == Fate::Sift {
-            let before = run.samples();
-            sieve.sift(id, &mut run);
-            merged.dropped += before - run.samples();
-        }
-        if !is_done && fate != Fate::Drop {
+        if !is_done {
             builder.add(id, &run)?;
         }
     }

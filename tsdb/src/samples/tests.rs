@@ -276,7 +276,7 @@ proptest! {
     fn a_merge_keeps_the_newest(stores in prop::collection::vec(store(), 1..5), sift in 0u64..4) {
         struct Some(u64);
         impl Sieve for Some {
-            fn fate(&self, id: SeriesId) -> Fate {
+            fn fate(&self, _: usize, id: SeriesId) -> Fate {
                 match (self.0, id % 7) {
                     (0, _) => Fate::Keep,
                     (_, 1) => Fate::Drop,
@@ -284,7 +284,7 @@ proptest! {
                     _ => Fate::Keep,
                 }
             }
-            fn sift(&self, _: SeriesId, run: &mut Run) {
+            fn sift(&self, _: usize, _: SeriesId, run: &mut Run) {
                 run.retain(|t| t % 2 == 0);
             }
         }

@@ -27,7 +27,7 @@ struct Retained<'a> {
 }
 
 impl Sieve for Retained<'_> {
-    fn fate(&self, _: SeriesId) -> Fate {
+    fn fate(&self, _: usize, _: SeriesId) -> Fate {
         // A part that the retention cuts through is rare: once a day for the last one.
         if self.first_ms == i64::MIN {
             Fate::Keep
@@ -35,7 +35,7 @@ impl Sieve for Retained<'_> {
             Fate::Sift
         }
     }
-    fn sift(&self, _: SeriesId, run: &mut Run) {
+    fn sift(&self, _: usize, _: SeriesId, run: &mut Run) {
         run.retain(|time_ms| time_ms >= self.first_ms);
     }
     fn go_on(&self) -> Result<()> {
@@ -69,7 +69,8 @@ impl Tenant {
         let parts = self.state().parts.clone();
         // A part that cannot be read stays where it is, and what lies on both sides of it apart.
         let belong = |a: &Arc<Part>, b: &Arc<Part>| {
-            a.entry.meta.partition == b.entry.meta.partition
+            a.entry.meta.resolution_ms == b.entry.meta.resolution_ms
+                && a.entry.meta.partition == b.entry.meta.partition
                 && a.unreadable().is_none()
                 && b.unreadable().is_none()
                 && !a.is_damaged()
