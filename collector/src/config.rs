@@ -113,6 +113,10 @@ pub struct Retention {
     /// Of samples.
     #[serde(with = "model::duration::serde_text")]
     pub metrics: Duration,
+    /// Of the samples of some series; the first rule that fits a series holds.
+    pub metrics_rules: Vec<MetricsRule>,
+    /// The oldest days of samples are removed while the metrics of all tenants take more bytes on disk.
+    pub metrics_max_bytes: Option<u64>,
     /// Of log entries.
     #[serde(with = "model::duration::serde_text")]
     pub logs: Duration,
@@ -121,12 +125,54 @@ pub struct Retention {
     pub traces: Duration,
 }
 
+/// One of `retention.metrics_rules`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsRule {
+    /// Which series: a selector as PromQL has it.
+    pub r#match: String,
+    /// How long their samples are kept.
+    #[serde(with = "model::duration::serde_text")]
+    pub keep: Duration,
+}
+
+impl MetricsRule {
+    /// The rule as the store takes it.
+    pub fn compiled(&self) -> Result<tsdb::RetentionRule> {
+        let matchers = query::promql::parse_selector(&self.r#match)?;
+        let keep_ms = u64::try_from(self.keep.as_millis()).unwrap_or(u64::MAX);
+        Ok(tsdb::RetentionRule {
+            name: format!("{} {keep_ms}", self.r#match),
+            selector: model::Predicate::labels(matchers),
+            keep_ms,
+        })
+    }
+}
+
+impl Retention {
+    /// The rules for some series as the store takes them.
+    pub fn rules(&self) -> Result<Vec<tsdb::RetentionRule>> {
+        let rules = self.metrics_rules.iter().enumerate();
+        rules
+            .map(|(i, rule)| {
+                let key = format!("retention.metrics_rules[{i}]");
+                if rule.keep.is_zero() {
+                    return Err(Error::bad_data(format!("{key}.keep must be more than zero")));
+                }
+                rule.compiled().map_err(|e| e.within(format_args!("{key}.match")))
+            })
+            .collect()
+    }
+}
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Default for Retention {
     fn default() -> Self {
         Self {
             metrics: 30 * DAY,
+            metrics_rules: Vec::new(),
+            metrics_max_bytes: None,
             logs: 30 * DAY,
             traces: 14 * DAY,
         }
@@ -246,6 +292,7 @@ impl Config {
         if let Some((key, _)) = positive.iter().find(|(_, d)| d.is_zero()) {
             return Err(Error::bad_data(format!("{key} must be more than zero")));
         }
+        self.retention.rules()?;
         self.check_limits()?;
         let url = &self.external_url;
         if !url.is_empty()
@@ -398,6 +445,14 @@ mod tests {
         check("lissten: 127.0.0.1:1", "lissten");
         check("retention:\n  metrics: soon\n", "b.yml:2");
         check("retention: { metrics: 0s }", "b.yml:1: retention.metrics");
+        check(
+            "retention:\n  metrics_rules:\n    - { match: '{job=}', keep: 1d }\n",
+            "b.yml:2: retention.metrics_rules[0].match",
+        );
+        check(
+            "retention:\n  metrics_rules:\n    - { match: 'up', keep: 0s }\n",
+            "retention.metrics_rules[0].keep must be more",
+        );
         check(
             "no_agent: true\nretention:\n  logs: 0s\n",
             "b.yml:3: retention.logs",

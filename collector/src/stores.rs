@@ -36,6 +36,8 @@ impl Stores {
         let of_metrics = tsdb::Options {
             limits: limits.clone(),
             retention_ms: Some(ms(config.retention.metrics)),
+            retention_rules: config.retention.rules()?,
+            retention_bytes: config.retention.metrics_max_bytes,
             log: log.clone(),
             ..tsdb::Options::default()
         };

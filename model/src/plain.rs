@@ -91,6 +91,18 @@ impl PlainStore {
             ..WriteOutcome::default()
         }
     }
+    /// Deletes what series that satisfy a predicate have in a range of times, both included.
+    pub fn delete_metrics(&self, tenant: &Tenant, predicate: &Predicate, range_ms: (i64, i64)) {
+        let mut state = self.state();
+        let (start, end) = range_ms;
+        let wanted = |key: &(Tenant, Labels)| key.0 == *tenant && predicate.on_labels(&key.1) == Some(true);
+        for (_, samples) in state.samples.iter_mut().filter(|(key, _)| wanted(key)) {
+            samples.retain(|time, _| *time < start || end < *time);
+        }
+        for (_, histograms) in state.histograms.iter_mut().filter(|(key, _)| wanted(key)) {
+            histograms.retain(|time, _| *time < start || end < *time);
+        }
+    }
     /// [`Write::write`] for logs, without a future.
     pub fn write_logs(&self, batch: Batch<Logs>) -> WriteOutcome {
         let mut state = self.state();

@@ -20,10 +20,11 @@ pub use cardinality::Cardinality;
 pub(crate) use view::View;
 
 use crate::cache::Cache;
+use crate::idset::IdSet;
 use ids::Ids;
 use memory::{Inserted, MemoryPart, MemoryView};
 use merge::Input;
-use model::{Error, Fs, Labels, Result};
+use model::{Error, ErrorKind, Fs, Labels, Result};
 use segment::Segment;
 use serde::{Deserialize, Serialize};
 use source::Source;
@@ -231,6 +232,23 @@ impl Catalog {
         }
         Ok(entry)
     }
+    /// The series of each segment, by the segment's id; without damaged segments.
+    ///
+    /// Errors: those of the disk.
+    pub(crate) fn segment_ids(&self) -> Result<Vec<(u64, IdSet)>> {
+        let mut found = Vec::new();
+        for segment in self.segments().iter().filter(|s| !s.is_damaged()) {
+            match segment.all() {
+                Ok(offsets) => {
+                    let ids = offsets.iter().map(|offset| segment.base() + u64::from(offset));
+                    found.push((segment.entry().id, ids.collect()));
+                }
+                Err(e) if e.kind() == ErrorKind::Corrupt => segment.mark_damaged(),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(found)
+    }
     /// Segments that should become one now; none that is damaged.
     pub(crate) fn choose_merge(&self) -> Option<Vec<u64>> {
         let segments = self.segments();
@@ -254,7 +272,7 @@ impl Catalog {
         let readers: Vec<_> = chosen.iter().map(|s| s.through(&cache)).collect();
         let merged = merge_segments(&self.fs, &self.store_dir, file_id, &readers, is_alive);
         if let Err(e) = &merged
-            && e.kind() == model::ErrorKind::Corrupt
+            && e.kind() == ErrorKind::Corrupt
         {
             mark_damaged(&chosen);
         }

@@ -15,6 +15,7 @@ mod catalog;
 mod codec;
 mod directory;
 mod head;
+mod idset;
 pub mod metrics;
 mod options;
 mod pack;
@@ -22,8 +23,9 @@ mod record;
 mod samples;
 mod store;
 mod tenant;
+mod tombstones;
 mod validate;
 
 pub use catalog::Cardinality;
-pub use options::{Options, Stats};
+pub use options::{Options, RetentionRule, Stats};
 pub use store::Store;

@@ -1,5 +1,6 @@
 //! What the store counts about itself.
 
+use crate::samples::Dropped;
 use model::{Counter, Gauge, Meter, MetricDef, MetricKind};
 
 const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> MetricDef {
@@ -65,11 +66,11 @@ pub static MERGES: MetricDef = counter(
     "Merges of parts, by outcome.",
     &["outcome"],
 );
-/// Samples that are gone because the retention is over.
-pub static EXPIRED: MetricDef = counter(
-    "binnacle_tsdb_expired_samples_total",
-    "Samples removed because they are older than the retention.",
-    &[],
+/// Samples that are gone for good.
+pub static REMOVED: MetricDef = counter(
+    "binnacle_tsdb_removed_samples_total",
+    "Samples removed: older than the retention, than the retention of their series, to keep the size, or deleted.",
+    &["reason"],
 );
 /// Damage met while reading.
 pub static UNREADABLE: MetricDef = counter(
@@ -103,6 +104,11 @@ pub static CACHE_BYTES: MetricDef = gauge(
 pub static PARTS: MetricDef = gauge("binnacle_tsdb_parts", "Part files.");
 /// Bytes of part files.
 pub static PART_BYTES: MetricDef = gauge("binnacle_tsdb_part_bytes", "Bytes of the part files.");
+/// Deletions that wait.
+pub static TOMBSTONES: MetricDef = gauge(
+    "binnacle_tsdb_tombstones",
+    "Deletions that are hidden from reads but still on disk.",
+);
 /// Parts that cannot be read.
 pub static UNREADABLE_PARTS: MetricDef = gauge(
     "binnacle_tsdb_unreadable_parts",
@@ -120,7 +126,7 @@ pub static ALL: &[&MetricDef] = &[
     &FAMILIES,
     &FLUSHES,
     &MERGES,
-    &EXPIRED,
+    &REMOVED,
     &UNREADABLE,
     &HEAD_SERIES,
     &CATALOG_SERIES,
@@ -129,6 +135,7 @@ pub static ALL: &[&MetricDef] = &[
     &CACHE_BYTES,
     &PARTS,
     &PART_BYTES,
+    &TOMBSTONES,
     &UNREADABLE_PARTS,
 ];
 
@@ -183,7 +190,10 @@ pub(crate) struct Metrics {
     pub flush_failed: Counter,
     pub merged: Counter,
     pub merge_failed: Counter,
-    pub expired: Counter,
+    pub removed_by_age: Counter,
+    pub removed_by_size: Counter,
+    pub removed_by_rule: Counter,
+    pub removed_by_deletion: Counter,
     pub unreadable: Counter,
     pub head_series: Gauge,
     pub catalog_series: Gauge,
@@ -192,6 +202,7 @@ pub(crate) struct Metrics {
     pub cache_bytes: Gauge,
     pub parts: Gauge,
     pub part_bytes: Gauge,
+    pub tombstones: Gauge,
     pub unreadable_parts: Gauge,
     rejected: Vec<(&'static str, Counter)>,
 }
@@ -209,7 +220,10 @@ impl Metrics {
             flush_failed: meter.counter(&FLUSHES, &["failed"]),
             merged: meter.counter(&MERGES, &["done"]),
             merge_failed: meter.counter(&MERGES, &["failed"]),
-            expired: meter.counter(&EXPIRED, &[]),
+            removed_by_age: meter.counter(&REMOVED, &["age"]),
+            removed_by_size: meter.counter(&REMOVED, &["size"]),
+            removed_by_rule: meter.counter(&REMOVED, &["rule"]),
+            removed_by_deletion: meter.counter(&REMOVED, &["deleted"]),
             unreadable: meter.counter(&UNREADABLE, &[]),
             head_series: meter.gauge(&HEAD_SERIES, &[]),
             catalog_series: meter.gauge(&CATALOG_SERIES, &[]),
@@ -218,12 +232,19 @@ impl Metrics {
             cache_bytes: meter.gauge(&CACHE_BYTES, &[]),
             parts: meter.gauge(&PARTS, &[]),
             part_bytes: meter.gauge(&PART_BYTES, &[]),
+            tombstones: meter.gauge(&TOMBSTONES, &[]),
             unreadable_parts: meter.gauge(&UNREADABLE_PARTS, &[]),
             rejected: REASONS
                 .iter()
                 .map(|r| (*r, meter.counter(&REJECTED, &[r])))
                 .collect(),
         }
+    }
+    /// Counts what a merge left out.
+    pub(crate) fn removed(&self, dropped: Dropped) {
+        self.removed_by_age.add(dropped.age);
+        self.removed_by_rule.add(dropped.rule);
+        self.removed_by_deletion.add(dropped.deleted);
     }
     /// Counts refusals by reason.
     pub(crate) fn reject(&self, outcome: &model::WriteOutcome) {

@@ -1,6 +1,6 @@
 //! What a store can be told, and what it says about itself.
 
-use model::IngestLimits;
+use model::{IngestLimits, Predicate};
 use storage::{CommitOptions, LogOptions};
 
 /// How a [`crate::Store`] works. The defaults suit a node with a few gigabytes.
@@ -11,6 +11,15 @@ pub struct Options {
     /// Samples older than this many milliseconds are refused and not shown, and parts that hold only older ones
     /// are removed. `None` keeps everything.
     pub retention_ms: Option<u64>,
+    /// Series that are kept for another time than the rest. Of the rules that fit a series the first one holds. Their
+    /// samples go day by day, when the whole of a day is older.
+    pub retention_rules: Vec<RetentionRule>,
+    /// The oldest days are removed while all tenants' files together take more bytes. The newest day stays.
+    pub retention_bytes: Option<u64>,
+    /// Deletions of one tenant that are hidden but still on disk.
+    pub max_tombstones: usize,
+    /// How long a deletion waits for others before parts are written anew, in milliseconds.
+    pub tombstone_delay_ms: u64,
     /// A tenant's head is flushed to parts when it holds this many samples; earlier when there are few series, later
     /// when there are many.
     pub flush_samples: u64,
@@ -43,6 +52,10 @@ impl Default for Options {
         Self {
             limits: IngestLimits::default(),
             retention_ms: Some(15 * 86_400_000),
+            retention_rules: Vec::new(),
+            retention_bytes: None,
+            max_tombstones: 1000,
+            tombstone_delay_ms: 10 * 60_000,
             flush_samples: 2_000_000,
             flush_samples_per_series: 32,
             flush_series: 250_000,
@@ -57,6 +70,17 @@ impl Default for Options {
             commit: CommitOptions::default(),
         }
     }
+}
+
+/// How long some series are kept.
+#[derive(Debug, Clone)]
+pub struct RetentionRule {
+    /// The rule as its author wrote it, with everything that changes its meaning.
+    pub name: String,
+    /// Which series.
+    pub selector: Predicate,
+    /// How long, in milliseconds.
+    pub keep_ms: u64,
 }
 
 /// Samples of each series at which a head with few series is flushed: longer runs are not much smaller.
@@ -98,6 +122,8 @@ pub struct Stats {
     pub part_samples: u64,
     /// Bytes of the part files.
     pub part_bytes: u64,
+    /// Deletions that are hidden but still on disk.
+    pub tombstones: usize,
     /// Bytes of the write-ahead logs.
     pub log_bytes: u64,
     /// Parts that cannot be read: one sentence each that names the file and why.

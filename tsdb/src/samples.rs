@@ -18,7 +18,7 @@ pub(crate) use build::Builder;
 pub(crate) use directory::Located;
 #[cfg(test)]
 pub(crate) use merge::KeepAll;
-pub(crate) use merge::{Fate, Merged, Sieve, merge};
+pub(crate) use merge::{Dropped, Fate, Merged, Reason, Sieve, merge};
 pub(crate) use part::Part;
 pub(crate) use read::Reader;
 pub(crate) use run::Run;
@@ -76,6 +76,19 @@ pub(crate) struct PartMeta {
     pub retention_done: u64,
 }
 
+/// Columns of summed-up samples under one series: its id times this many, and the column's number.
+pub(crate) const COLUMNS_PER_SERIES: u64 = 8;
+
+impl PartMeta {
+    /// The series of an id in the file.
+    pub(crate) fn series_of(&self, id: SeriesId) -> SeriesId {
+        match self.resolution_ms {
+            0 => id,
+            _ => id / COLUMNS_PER_SERIES,
+        }
+    }
+}
+
 /// Leaves out of a manifest what is not said.
 fn is_zero(n: &u64) -> bool {
     *n == 0
@@ -87,7 +100,7 @@ pub(crate) fn partition_of(time_ms: i64) -> i64 {
 }
 
 /// Packs bytes: their length and zstd.
-fn pack(into: &mut Vec<u8>, bytes: &[u8], effort: Effort) -> Result<()> {
+pub(crate) fn pack(into: &mut Vec<u8>, bytes: &[u8], effort: Effort) -> Result<()> {
     let level = match effort {
         Effort::Flush => 1,
         Effort::Merge => 6,
@@ -99,7 +112,7 @@ fn pack(into: &mut Vec<u8>, bytes: &[u8], effort: Effort) -> Result<()> {
 }
 
 /// Unpacks what [`pack`] packed, up to a limit.
-fn unpack(packed: &[u8], max_bytes: usize) -> Result<Vec<u8>> {
+pub(crate) fn unpack(packed: &[u8], max_bytes: usize) -> Result<Vec<u8>> {
     let mut cursor = Bytes::new(packed);
     let len = usize::try_from(cursor.uint()?)
         .ok()

@@ -6,8 +6,8 @@ use crate::metrics::Metrics;
 use crate::options::{Options, Stats};
 use crate::tenant::{Context, Tenant};
 use model::{
-    Answer, Batch, BoxFuture, Clock, Error, ErrorKind, Fs, Labels, Meter, MetricMetadata, NoMeter,
-    RawMetrics, Read, Result, Scan, ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
+    Answer, Batch, BoxFuture, Budget, Clock, Error, ErrorKind, Fs, Labels, Meter, MetricMetadata, NoMeter,
+    Predicate, RawMetrics, Read, Result, Scan, ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,6 +88,25 @@ impl Store {
     pub fn enforce_retention(&self, now_ms: i64) -> Result<()> {
         self.each(|tenant| tenant.enforce_retention(now_ms))
     }
+    /// Deletes what series that satisfy one of the predicates have in a range of times in milliseconds, both included,
+    /// as far as it was acknowledged before; how many series there are. Nobody sees it any more when this returns;
+    /// it is gone from the disk some time later, see [`Store::clean`].
+    ///
+    /// Errors: those of the disk, [`ErrorKind::LimitReached`] when too many deletions wait already or the budget is used up.
+    pub fn delete(
+        &self,
+        tenant: &Name,
+        predicates: &[Predicate],
+        range_ms: (i64, i64),
+        budget: &Budget,
+    ) -> Result<u64> {
+        self.tenant(tenant)
+            .map_or(Ok(0), |t| t.delete(predicates, range_ms, budget))
+    }
+    /// Writes parts anew until nothing that was deleted, or is expired by a rule, is left on the disk.
+    pub fn clean(&self) -> Result<()> {
+        self.each(|tenant| tenant.clean(0).map(|_| ()))
+    }
     /// What has to be done from time to time: flushes heads that are large or old, enforces the retention, forgets
     /// series that are idle, brings the gauges up to date. Blocks; call it about once a second where blocking is
     /// allowed. An error (the first one; the others are logged) leaves everything as it was, and the next call tries
@@ -105,8 +124,27 @@ impl Store {
             tenant.evict(None);
             flushed.and(retained)
         });
+        let sized = self.enforce_size();
         self.show_stats();
-        done
+        done.and(sized)
+    }
+    /// Removes the oldest days, whose ever they are, while there is too much.
+    fn enforce_size(&self) -> Result<()> {
+        let Some(limit) = self.inner.context.options.retention_bytes else {
+            return Ok(());
+        };
+        loop {
+            let stats = self.stats();
+            if stats.part_bytes + stats.catalog_bytes + stats.log_bytes <= limit {
+                return Ok(());
+            }
+            let tenants = self.all();
+            let oldest = tenants.iter().filter_map(|t| Some((t.oldest_partition()?, t)));
+            let Some((partition, tenant)) = oldest.min_by_key(|(partition, _)| *partition) else {
+                return Ok(());
+            };
+            tenant.remove_partition(partition)?;
+        }
     }
     /// Merges parts and segments of the catalog where it is worth it, a few for each tenant; whether anything was
     /// done. Blocks, for minutes where there is much; writes, flushes and reads go on meanwhile.
@@ -214,6 +252,7 @@ impl Store {
         set(&metrics.cache_bytes, self.inner.context.cache.used_bytes() as u64);
         set(&metrics.parts, stats.parts as u64);
         set(&metrics.part_bytes, stats.part_bytes);
+        set(&metrics.tombstones, stats.tombstones as u64);
         set(&metrics.unreadable_parts, stats.unreadable.len() as u64);
     }
 }

@@ -7,20 +7,26 @@
 //!
 //! Locks are taken in this order: manifest, directory, state. None is held while a record is on its way to the disk.
 
+mod delete;
 mod flush;
 mod intake;
 mod merge;
 mod replay;
+mod retention;
 mod scan;
+mod sieve;
+mod sweep;
 
 use crate::cache::Cache;
 use crate::catalog::{Cardinality, Catalog, SegmentEntry};
 use crate::directory::{Directory, SeriesId};
 use crate::head::{Head, Put};
+use crate::idset::IdSet;
 use crate::metrics::Metrics;
 use crate::options::{Options, Stats};
 use crate::record;
 use crate::samples::{Part, PartMeta};
+use crate::tombstones::{Tombstone, TombstoneEntry};
 use model::{Clock, Error, Fs, Meter, MetricMetadata, Result, Tenant as Name, WriteOutcome};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +74,9 @@ struct Kept {
     /// Ids below this one may be in use.
     #[serde(default)]
     next_series: SeriesId,
+    /// Deletions that some part lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tombstones: Vec<TombstoneEntry>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,6 +103,8 @@ struct State {
     frozen: Option<Arc<Frozen>>,
     /// By resolution, then by partition, then by generation.
     parts: Arc<Vec<Arc<Part>>>,
+    /// Deletions that some part lacks, by number.
+    tombstones: Arc<Vec<Arc<Tombstone>>>,
 }
 
 /// A head that takes no more writes, and what belongs into the manifest with it.
@@ -114,6 +125,9 @@ struct Write {
 struct Active {
     directory: Directory,
     next_series: SeriesId,
+    /// Series that the catalog is losing or has lost lately, because nothing was left of them: one that comes again
+    /// gets a new id, whatever a look at the catalog before said.
+    dying: IdSet,
 }
 
 /// One tenant.
@@ -129,6 +143,8 @@ pub(crate) struct Tenant {
     manifest: Mutex<TenantManifest>,
     /// Held by whoever merges: one at a time, without keeping a flush from its work.
     merging: Mutex<()>,
+    /// Whether parts lost series since the catalog was swept.
+    wants_sweep: AtomicBool,
 }
 
 impl Tenant {
@@ -138,8 +154,10 @@ impl Tenant {
         let fs = context.fs.as_ref();
         let manifest = TenantManifest::load(fs, &dir)?;
         check_encoding(&manifest, &dir)?;
-        let segments: Vec<u64> = manifest.state.catalog.iter().map(|s| s.id).collect();
-        manifest.remove_leftovers(fs, &dir, &segments, StoreName::Metrics, meter)?;
+        let segments = manifest.state.catalog.iter().map(|s| s.id);
+        let tombstones = manifest.state.tombstones.iter().map(|t| t.id);
+        let others: Vec<u64> = segments.chain(tombstones).collect();
+        manifest.remove_leftovers(fs, &dir, &others, StoreName::Metrics, meter)?;
         let catalog = Catalog::open(
             context.fs.clone(),
             dir.clone(),
@@ -147,7 +165,8 @@ impl Tenant {
             context.cache.clone(),
         )?;
         let parts = open_parts(fs, &dir, &manifest, &context.cache)?;
-        let mut replay = replay::Replay::new(context, &catalog, &manifest, parts);
+        let tombstones = delete::open_tombstones(fs, &dir, &manifest)?;
+        let mut replay = replay::Replay::new(context, &catalog, &manifest, parts, tombstones);
         let (log, _) = Log::open(
             context.fs.clone(),
             &layout::wal_dir(&context.data_dir, name, StoreName::Metrics),
@@ -179,6 +198,7 @@ impl Tenant {
             commit,
             manifest: Mutex::new(manifest),
             merging: Mutex::new(()),
+            wants_sweep: AtomicBool::new(false),
         })
     }
 
@@ -210,6 +230,9 @@ impl Tenant {
             .unreadable
             .extend(self.catalog.damage().iter().map(ToString::to_string));
         let state = self.state();
+        stats.tombstones += state.tombstones.len();
+        let deletions = state.tombstones.iter().filter_map(|t| t.unreadable());
+        stats.unreadable.extend(deletions.map(ToString::to_string));
         for head in [Some(&state.head), state.frozen.as_ref().map(|f| &f.head)]
             .into_iter()
             .flatten()

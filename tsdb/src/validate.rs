@@ -2,6 +2,7 @@
 
 use crate::metrics::reason;
 use crate::options::Options;
+use crate::samples::PartMeta;
 use model::{IngestLimits, Labels, WriteOutcome};
 
 /// The longest excerpt of foreign text in a message.
@@ -24,11 +25,20 @@ impl Window {
     }
 }
 
-/// The first time inside the retention.
+/// The first time inside the retention of any series.
 pub(crate) fn first_kept_ms(options: &Options, now_ms: i64) -> i64 {
-    options
-        .retention_ms
-        .map_or(i64::MIN, |kept| now_ms.saturating_sub_unsigned(kept))
+    let of_rules = options.retention_rules.iter().map(|rule| rule.keep_ms);
+    options.retention_ms.map_or(i64::MIN, |kept| {
+        now_ms.saturating_sub_unsigned(of_rules.fold(kept, u64::max))
+    })
+}
+
+/// The first time that is kept in files like this one.
+pub(crate) fn first_kept_of(options: &Options, meta: &PartMeta, now_ms: i64) -> i64 {
+    match meta.resolution_ms {
+        0 => first_kept_ms(options, now_ms),
+        _ => i64::MIN,
+    }
 }
 
 impl Window {

@@ -50,6 +50,10 @@ pub fn success(data: &impl Serialize) -> ApiResult {
     Ok(json(format!(r#"{{"status":"success","data":{body}}}"#)))
 }
 
+/// Done, and nothing to say.
+pub fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
 /// A JSON body.
 pub fn json(body: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()

@@ -21,7 +21,36 @@ pub(crate) enum Fate {
     /// [`Sieve::sift`] looks at its data.
     Sift,
     /// All of it goes.
-    Drop,
+    Drop(Reason),
+}
+
+/// Why a sample is not wanted any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It is older than what is kept.
+    Age,
+    /// It is older than what is kept of its series.
+    Rule,
+    /// It was deleted.
+    Deleted,
+}
+
+/// Samples that went, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    pub age: u64,
+    pub rule: u64,
+    pub deleted: u64,
+}
+
+impl Dropped {
+    pub(crate) fn add(&mut self, reason: Reason, samples: u64) {
+        *match reason {
+            Reason::Age => &mut self.age,
+            Reason::Rule => &mut self.rule,
+            Reason::Deleted => &mut self.deleted,
+        } += samples;
+    }
 }
 
 /// Says what of the data of a merge is not wanted any more: of each file apart, since what was deleted may have been
@@ -29,8 +58,8 @@ pub(crate) enum Fate {
 pub(crate) trait Sieve {
     /// What happens to what a file has of a series.
     fn fate(&self, source: usize, id: SeriesId) -> Fate;
-    /// Takes out what is not wanted of it.
-    fn sift(&self, source: usize, id: SeriesId, run: &mut Run);
+    /// Takes out what is not wanted of it, and counts it.
+    fn sift(&self, source: usize, id: SeriesId, run: &mut Run, dropped: &mut Dropped);
     /// Asked before each series: an error ends the merge.
     fn go_on(&self) -> Result<()> {
         Ok(())
@@ -46,7 +75,7 @@ impl Sieve for KeepAll {
     fn fate(&self, _: usize, _: SeriesId) -> Fate {
         Fate::Keep
     }
-    fn sift(&self, _: usize, _: SeriesId, _: &mut Run) {}
+    fn sift(&self, _: usize, _: SeriesId, _: &mut Run, _: &mut Dropped) {}
 }
 
 /// What a merge did.
@@ -55,7 +84,7 @@ pub(crate) struct Merged {
     /// Samples superseded by newer ones with another value.
     pub replaced: u64,
     /// Samples that the sieve took out.
-    pub dropped: u64,
+    pub dropped: Dropped,
     /// Series whose bytes were copied as they were.
     pub copied: u64,
 }
@@ -203,15 +232,16 @@ pub(crate) fn merge(sources: &[Arc<Part>], builder: &mut Builder, sieve: &dyn Si
         let mut is_done = false;
         for (source, cursor) in cursors.iter_mut().enumerate().filter(|(_, c)| is_here(c)) {
             match sieve.fate(source, id) {
-                Fate::Drop => merged.dropped += cursor.located().map_or(0, Located::samples),
+                Fate::Drop(reason) => {
+                    let samples = cursor.located().map_or(0, Located::samples);
+                    merged.dropped.add(reason, samples);
+                }
                 Fate::Keep if holders == 1 && cursor.copy(&mut run, builder)? => is_done = true,
                 Fate::Keep => merged.replaced += cursor.read(&mut run)?,
                 Fate::Sift => {
                     sifted.clear();
                     cursor.read(&mut sifted)?;
-                    let before = sifted.samples();
-                    sieve.sift(source, id, &mut sifted);
-                    merged.dropped += before - sifted.samples();
+                    sieve.sift(source, id, &mut sifted, &mut merged.dropped);
                     merged.replaced += run.add_newer(&mut sifted);
                 }
             }

@@ -131,8 +131,7 @@ impl Part {
         Ok(found)
     }
 
-    /// All series of the file, in ascending order. A leaf that cannot be read is one error.
-    #[cfg(test)]
+    /// All ids of the file, in ascending order. A leaf that cannot be read is one error.
     pub(crate) fn ids(&self) -> impl Iterator<Item = Result<SeriesId>> + '_ {
         let leaves = self.opened.as_ref().map_or(0, |o| o.index.leaves.len());
         let unreadable = self.unreadable().cloned().map(Err);
@@ -171,7 +170,6 @@ impl Part {
         Ok(())
     }
 
-    #[cfg(test)]
     fn each_id(&self, number: usize, ids: &mut Vec<SeriesId>) -> Result<()> {
         let opened = self.opened()?;
         let (first, offset, _) = opened.index.leaves[number];

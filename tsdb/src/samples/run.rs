@@ -36,7 +36,7 @@ impl Run {
         self.histograms.clear();
         self.exemplars.clear();
     }
-    /// Keeps the float samples and histograms at times that `keep` wants.
+    /// Keeps what is at times that `keep` wants.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(i64) -> bool) {
         let mut kept = 0;
         for i in 0..self.times.len() {
@@ -49,6 +49,7 @@ impl Run {
         self.times.truncate(kept);
         self.values.truncate(kept);
         self.histograms.retain(|h| keep(h.timestamp_ms));
+        self.exemplars.retain(|e| keep(e.timestamp_ms));
     }
     /// When the counter behind the sample at a time began; 0 where nobody said.
     #[cfg(test)]

@@ -279,13 +279,15 @@ proptest! {
             fn fate(&self, _: usize, id: SeriesId) -> Fate {
                 match (self.0, id % 7) {
                     (0, _) => Fate::Keep,
-                    (_, 1) => Fate::Drop,
+                    (_, 1) => Fate::Drop(Reason::Rule),
                     (_, 2) => Fate::Sift,
                     _ => Fate::Keep,
                 }
             }
-            fn sift(&self, _: usize, _: SeriesId, run: &mut Run) {
+            fn sift(&self, _: usize, _: SeriesId, run: &mut Run, dropped: &mut Dropped) {
+                let before = run.samples();
                 run.retain(|t| t % 2 == 0);
+                dropped.add(Reason::Age, before - run.samples());
             }
         }
         let mut disk = Disk::new();
@@ -301,6 +303,7 @@ proptest! {
                 let before = series.floats.len() + series.histograms.len();
                 series.floats.retain(|t, _| t % 2 == 0);
                 series.histograms.retain(|t, _| t % 2 == 0);
+                series.exemplars.retain(|(t, _)| t % 2 == 0);
                 dropped += (before - series.floats.len() - series.histograms.len()) as u64;
             }
             replaced += expected.entry(*id).or_default().add(&series);
@@ -309,7 +312,7 @@ proptest! {
         // The order of stores is that of generations, so a later one wins per series, too.
         let mut merged = Merged::default();
         let part = disk.build(Effort::Merge, |builder| merged = merge(&parts, builder, &Some(sift)).unwrap());
-        prop_assert_eq!((merged.replaced, merged.dropped, merged.copied), (replaced, dropped, 0));
+        prop_assert_eq!((merged.replaced, merged.dropped.age + merged.dropped.rule, merged.copied), (replaced, dropped, 0));
         let Option::Some(part) = part else {
             prop_assert!(expected.is_empty());
             return Ok(());

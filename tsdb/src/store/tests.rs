@@ -1,5 +1,6 @@
 //! Tests of the store: against the plain store, one per promise, and simulated crashes.
 
+mod keeping;
 mod oracle;
 mod promises;
 mod simulation;

@@ -5,7 +5,6 @@ use crate::codec::Effort;
 use crate::directory::{SeriesId, SlotId};
 use crate::head::Head;
 use crate::samples::{Builder, PARTITION_MS, Part, PartMeta, Run, partition_of};
-use crate::validate;
 use model::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -35,9 +34,20 @@ impl Tenant {
             || (state.head_since_ns.is_some() && age_ms >= options.flush_age_ms)
     }
 
-    /// Writes the head into parts and removes the log that they make needless. Writes and reads go on meanwhile.
-    /// After an error everything is as before, and the next flush tries again.
+    /// Writes everything that was acknowledged before into parts and removes the log that they make needless. Writes
+    /// and reads go on meanwhile. After an error everything is as before, and the next flush tries again.
     pub(crate) fn flush(&self) -> Result<()> {
+        let until = self.state().applied;
+        loop {
+            // A head that was set aside by a flush that failed goes first, alone.
+            self.flush_head()?;
+            if self.lock_manifest().log_position >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    fn flush_head(&self) -> Result<()> {
         let mut manifest = self.lock_manifest();
         let Some(frozen) = self.state_mut().freeze(&manifest) else {
             return Ok(());
@@ -118,7 +128,7 @@ impl Tenant {
                 Ok(entry) => entries.extend(entry),
                 Err(e) => {
                     // No manifest has named them yet.
-                    self.remove_files(&entries);
+                    self.remove_files(entries.iter().map(|e| e.id));
                     return Err(e);
                 }
             }
@@ -144,8 +154,8 @@ impl Tenant {
         Ok(finished.map(|(size_bytes, meta)| PartEntry { id, size_bytes, meta }))
     }
 
-    /// Makes a new manifest count, opens the parts that are new in it, and shows the new set to reads; the files
-    /// of parts that it does not name any more are removed. `also` changes the state in the same moment.
+    /// Makes a new manifest count, opens the parts that are new in it or of which it says something new, and shows
+    /// the new set to reads; the files of parts that it does not name any more are removed. `also` changes the state in the same moment.
     ///
     /// After an error nothing has changed for this process. The files of new parts stay all the same: a manifest
     /// that names them may have reached the disk.
@@ -171,13 +181,14 @@ impl Tenant {
         next.store(fs, &self.dir)?;
         let named: BTreeSet<u64> = next.parts.iter().map(|p| p.id).collect();
         *manifest = next;
+        let is_added = |part: &Arc<Part>| added.iter().any(|entry| entry.id == part.entry.id);
         let gone: Vec<Arc<Part>> = {
             let mut state = self.state_mut();
             let (mut parts, gone): (Vec<_>, Vec<_>) = state
                 .parts
                 .iter()
                 .cloned()
-                .partition(|p| named.contains(&p.entry.id));
+                .partition(|p| named.contains(&p.entry.id) && !is_added(p));
             parts.extend(opened);
             sort_parts(&mut parts);
             state.parts = Arc::new(parts);
@@ -188,33 +199,17 @@ impl Tenant {
             part.forget();
         }
         // Reads that began before keep the files open.
-        self.remove_files(&gone.iter().map(|p| p.entry.clone()).collect::<Vec<_>>());
+        self.remove_files(gone.iter().map(|p| p.entry.id).filter(|id| !named.contains(id)));
         Ok(())
     }
 
-    pub(super) fn remove_files(&self, entries: &[PartEntry<PartMeta>]) {
-        for entry in entries {
-            let path = layout::part_file(&self.dir, entry.id);
+    pub(super) fn remove_files(&self, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            let path = layout::part_file(&self.dir, id);
             if let Err(e) = self.context.fs.remove_file(&path) {
                 tracing::warn!(path = %path.display(), error = %e, "a part that is not needed stays until the start");
             }
         }
-    }
-
-    /// Removes the parts that hold nothing inside the retention any more.
-    pub(crate) fn enforce_retention(&self, now_ms: i64) -> Result<()> {
-        let first_ms = validate::first_kept_ms(&self.context.options, now_ms);
-        let mut manifest = self.lock_manifest();
-        let mut next = manifest.clone();
-        next.parts.retain(|p| p.meta.max_ms >= first_ms);
-        if next.parts.len() == manifest.parts.len() {
-            return Ok(());
-        }
-        let count = |m: &TenantManifest| m.parts.iter().map(|p| p.meta.samples).sum::<u64>();
-        let expired = count(&manifest) - count(&next);
-        self.replace_parts(&mut manifest, next, &[], |_| {})?;
-        self.context.metrics.expired.add(expired);
-        Ok(())
     }
 
     /// Takes the slots of series that send no more. `flushed` is the head that was just written, if one was.

@@ -169,7 +169,9 @@ impl Tenant {
                 if of_target >= limits.max_series_per_target {
                     return Err(self.series_limit(labels, of_target, "target", "max_series_per_target"));
                 }
-                let id = match known.filter(|id| active.directory.slot_of(*id).is_none()) {
+                let is_free =
+                    |id: &SeriesId| active.directory.slot_of(*id).is_none() && !active.dying.contains(*id);
+                let id = match known.filter(is_free) {
                     Some(id) => id,
                     None => {
                         let id = active.next_series;

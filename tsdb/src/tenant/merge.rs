@@ -6,11 +6,10 @@
 
 use super::Tenant;
 use super::flush::next_file;
+use super::sieve::Unwanted;
 use crate::codec::Effort;
-use crate::directory::SeriesId;
-use crate::samples::{self, Fate, Merged, PARTITION_MS, Part, Run, Sieve};
-use crate::validate;
-use model::{Error, ErrorKind, Result};
+use crate::samples::{self, Dropped, Merged, Part};
+use model::{ErrorKind, Result};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -20,32 +19,6 @@ const TIER: u64 = 2;
 /// Parts below this size are of one size.
 const SMALL_BYTES: u64 = 256 << 10;
 
-/// Leaves out what is older than the retention, and ends the merge when the store closes.
-struct Retained<'a> {
-    first_ms: i64,
-    tenant: &'a Tenant,
-}
-
-impl Sieve for Retained<'_> {
-    fn fate(&self, _: usize, _: SeriesId) -> Fate {
-        // A part that the retention cuts through is rare: once a day for the last one.
-        if self.first_ms == i64::MIN {
-            Fate::Keep
-        } else {
-            Fate::Sift
-        }
-    }
-    fn sift(&self, _: usize, _: SeriesId, run: &mut Run) {
-        run.retain(|time_ms| time_ms >= self.first_ms);
-    }
-    fn go_on(&self) -> Result<()> {
-        if self.tenant.context.stopping.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Cancelled, "the store is closing"));
-        }
-        Ok(())
-    }
-}
-
 impl Tenant {
     /// Merges one group of parts, or of the catalog's segments, that is worth it; false when there is none.
     pub(crate) fn merge_some(&self) -> Result<bool> {
@@ -54,11 +27,18 @@ impl Tenant {
             let sizes: Vec<u64> = parts.iter().map(|p| p.entry.size_bytes).collect();
             worth_merging(&sizes, options.merge_parts, options.max_part_bytes)
         })?;
-        Ok(merged || self.merge_segments()?)
+        if merged || self.merge_segments()? {
+            return Ok(true);
+        }
+        let cleaned = self.clean(options.tombstone_delay_ms)?;
+        self.sweep(false)?;
+        Ok(cleaned)
     }
-    /// Merges the parts of each partition into one.
+    /// Merges the parts of each partition into one, without what is not wanted any more.
     pub(crate) fn merge_all(&self) -> Result<()> {
         while self.merge_chosen(|parts| (parts.len() > 1).then_some(0..parts.len()))? {}
+        self.clean(0)?;
+        self.sweep(true)?;
         while self.merge_segments()? {}
         Ok(())
     }
@@ -80,29 +60,28 @@ impl Tenant {
             let Some(chosen) = choose(run).filter(|r| r.len() > 1) else {
                 continue;
             };
-            let merged = self.merge(&run[chosen]);
-            match &merged {
-                Ok(()) => self.context.metrics.merged.inc(),
-                Err(e) if e.kind() == ErrorKind::Cancelled => {}
-                Err(e) => {
-                    self.context.metrics.merge_failed.inc();
-                    tracing::warn!(tenant = %self.name, error = %e, "parts could not be merged; they stay as they are");
-                }
-            }
-            merged?;
+            self.merge_noted(&run[chosen])?;
             return Ok(true);
         }
         Ok(false)
     }
 
+    /// Merges parts and counts it.
+    pub(super) fn merge_noted(&self, sources: &[Arc<Part>]) -> Result<()> {
+        let merged = self.merge(sources);
+        match &merged {
+            Ok(()) => self.context.metrics.merged.inc(),
+            Err(e) if e.kind() == ErrorKind::Cancelled => {}
+            Err(e) => {
+                self.context.metrics.merge_failed.inc();
+                tracing::warn!(tenant = %self.name, error = %e, "parts could not be merged; they stay as they are");
+            }
+        }
+        merged
+    }
+
     fn merge(&self, sources: &[Arc<Part>]) -> Result<()> {
-        let first_ms = validate::first_kept_ms(&self.context.options, self.context.clock.now_ms());
-        let meta = &sources[0].entry.meta;
-        let starts_ms = meta.partition.saturating_mul(PARTITION_MS);
-        let sieve = Retained {
-            first_ms: if first_ms <= starts_ms { i64::MIN } else { first_ms },
-            tenant: self,
-        };
+        let unwanted = Unwanted::of(self, sources)?;
         let generation = sources
             .iter()
             .map(|p| p.entry.meta.generation)
@@ -110,10 +89,15 @@ impl Tenant {
             .unwrap_or_default();
         let id = next_file(&mut self.lock_manifest());
         let mut merged = Merged::default();
-        let written = self.write_part(id, Effort::Merge, generation, |builder| {
-            merged = samples::merge(sources, builder, &sieve)?;
+        let mut written = self.write_part(id, Effort::Merge, generation, |builder| {
+            merged = samples::merge(sources, builder, &unwanted)?;
             Ok(())
         })?;
+        if let Some(entry) = &mut written {
+            entry.meta.resolution_ms = sources[0].entry.meta.resolution_ms;
+            entry.meta.deletions_done = unwanted.deletions_done;
+            entry.meta.retention_done = unwanted.retention_done;
+        }
         let gone: Vec<u64> = sources.iter().map(|p| p.entry.id).collect();
         let added: Vec<_> = written.into_iter().collect();
         let mut manifest = self.lock_manifest();
@@ -121,7 +105,7 @@ impl Tenant {
         next.parts.retain(|p| !gone.contains(&p.id));
         if next.parts.len() + gone.len() != manifest.parts.len() {
             // The retention was faster, or a deletion: what was merged is out of date.
-            self.remove_files(&added);
+            self.remove_files(added.iter().map(|e| e.id));
             return Ok(());
         }
         next.parts.extend(added.iter().cloned());
@@ -129,12 +113,15 @@ impl Tenant {
         tracing::debug!(tenant = %self.name, parts = sources.len(), samples = before, "merged parts");
         self.replace_parts(&mut manifest, next, &added, |_| {})?;
         self.context.metrics.replaced.add(merged.replaced);
-        self.context.metrics.expired.add(merged.dropped);
+        self.context.metrics.removed(merged.dropped);
+        if merged.dropped != Dropped::default() {
+            self.wants_sweep.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 
-    /// Merges segments of the catalog that are worth it. All series stay: which of them are gone for good is looked
-    /// at when parts are removed.
+    /// Merges segments of the catalog that are worth it. All series stay: those that are gone for good are the
+    /// sweep's matter.
     fn merge_segments(&self) -> Result<bool> {
         let _alone = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(chosen) = self.catalog.choose_merge() else {

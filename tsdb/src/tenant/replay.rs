@@ -4,8 +4,10 @@ use super::{Active, Context, Family, State, TenantManifest};
 use crate::catalog::Catalog;
 use crate::directory::{Directory, NO_SLOT, SeriesId, SlotId};
 use crate::head::Head;
+use crate::idset::IdSet;
 use crate::record;
 use crate::samples::Part;
+use crate::tombstones::Tombstone;
 use model::{Error, Result, raw};
 use std::sync::Arc;
 use storage::Span;
@@ -27,6 +29,7 @@ impl<'a> Replay<'a> {
         catalog: &'a Catalog,
         manifest: &TenantManifest,
         parts: Vec<Arc<Part>>,
+        tombstones: Arc<Vec<Arc<Tombstone>>>,
     ) -> Self {
         let kept = &manifest.state;
         Self {
@@ -35,6 +38,7 @@ impl<'a> Replay<'a> {
             active: Active {
                 directory: Directory::default(),
                 next_series: kept.next_series.max(1),
+                dying: IdSet::default(),
             },
             state: State {
                 head: Head::default(),
@@ -44,6 +48,7 @@ impl<'a> Replay<'a> {
                 families: kept.families.iter().map(Family::entry).collect(),
                 frozen: None,
                 parts: Arc::new(parts),
+                tombstones,
             },
             now_s: context.now_s(),
             last: NO_SLOT,

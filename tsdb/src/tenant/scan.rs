@@ -3,7 +3,8 @@
 use super::{Context, Frozen, Tenant};
 use crate::catalog::View;
 use crate::directory::{KeyHasher, SeriesId, SlotId};
-use crate::samples::{Located, Part, Reader, Run};
+use crate::samples::{Damaged, Located, Part, Reader, Run};
+use crate::tombstones::Tombstone;
 use crate::validate;
 use model::{Budget, Error, ErrorKind, Labels, Result, ScanBatch, ScanRequest, SeriesData};
 use std::collections::{BTreeSet, HashMap};
@@ -29,6 +30,8 @@ struct Found {
 struct Look {
     range: (i64, i64),
     parts: Arc<Vec<Arc<Part>>>,
+    /// For each part, the deletions that it lacks.
+    deletions: Vec<Vec<Arc<Tombstone>>>,
     frozen: Option<Arc<Frozen>>,
     /// By the place in the list of ids: what is in memory.
     in_memory: Vec<InMemory>,
@@ -80,8 +83,13 @@ impl Tenant {
                 in_memory.push(InMemory { at, frozen, head });
             }
         }
+        let deletions_of = |part: &Arc<Part>| {
+            let concerning = state.tombstones.iter().filter(|t| t.concerns(&part.entry.meta));
+            concerning.cloned().collect()
+        };
         Look {
             range,
+            deletions: state.parts.iter().map(deletions_of).collect(),
             parts: state.parts.clone(),
             frozen: state.frozen.clone(),
             in_memory,
@@ -99,8 +107,8 @@ impl Tenant {
         let mut look = self.look(request, &ids, true);
         let mut found: Vec<Option<Found>> = Vec::new();
         found.resize_with(ids.len(), || None);
-        for (number, part) in look.parts.iter().enumerate() {
-            for located in self.find_in(part, &ids, look.range, &request.budget)? {
+        for number in 0..look.parts.len() {
+            for located in self.find_in(&look, number, &ids, &request.budget)? {
                 let at = ids
                     .binary_search(&located.id)
                     .expect("a part finds what it was asked for");
@@ -125,18 +133,38 @@ impl Tenant {
     }
 
     /// Where a part has the points of series; nothing when it cannot be read.
-    fn find_in(
-        &self,
-        part: &Arc<Part>,
-        ids: &[SeriesId],
-        range: (i64, i64),
-        budget: &Budget,
-    ) -> Result<Vec<Located>> {
-        if !part.overlaps(range.0, range.1) {
+    fn find_in(&self, look: &Look, number: usize, ids: &[SeriesId], budget: &Budget) -> Result<Vec<Located>> {
+        let part = &look.parts[number];
+        if !part.overlaps(look.range.0, look.range.1) {
             return Ok(Vec::new());
         }
         budget.check()?;
-        part.find(ids, &mut |e| self.context.damaged(part, budget, e))
+        let mut found = part.find(ids, &mut |e| self.context.damaged(part, budget, e))?;
+        let deletions = &look.deletions[number];
+        if deletions.is_empty() {
+            return Ok(found);
+        }
+        // Whether anything is left of a series shows only in its samples.
+        let (mut reader, mut failed) = (Reader::new(part.clone()), None);
+        found.retain(|located| {
+            let mut of_series = deletions.iter().filter(|t| t.names(located.id)).peekable();
+            if failed.is_some() || of_series.peek().is_none() {
+                return true;
+            }
+            if of_series.any(|t| t.takes_all(&part.entry.meta)) {
+                return false;
+            }
+            let mut damaged = |e| self.context.damaged(part, budget, e);
+            match left(&mut reader, part, deletions, located, look.range, &mut damaged) {
+                Ok(run) => !run.is_empty(),
+                Err(e) => {
+                    failed = Some(e);
+                    true
+                }
+            }
+        });
+        budget.charge_bytes(reader.take_bytes_read())?;
+        failed.map_or(Ok(found), Err)
     }
 
     /// The found series with their labels, in the order of their ids, which is that of the files. Ids with the same
@@ -182,8 +210,8 @@ impl Tenant {
         let ids = view.select(&request.predicate, &request.budget)?;
         let look = self.look(request, &ids, false);
         let mut is_there = vec![false; ids.len()];
-        for part in look.parts.iter() {
-            for located in self.find_in(part, &ids, look.range, &request.budget)? {
+        for number in 0..look.parts.len() {
+            for located in self.find_in(&look, number, &ids, &request.budget)? {
                 let at = ids
                     .binary_search(&located.id)
                     .expect("a part finds what it was asked for");
@@ -268,9 +296,20 @@ impl Reading {
             let part = &self.look.parts[*number as usize];
             let reader = self.readers[*number as usize].get_or_insert_with(|| Reader::new(part.clone()));
             let (context, budget) = (&self.context, &self.budget);
-            reader.read(located, self.look.range, &mut run, &mut |e| {
-                context.damaged(part, budget, e)
-            })?;
+            let mut damaged = |e| context.damaged(part, budget, e);
+            let deletions = &self.look.deletions[*number as usize];
+            if deletions.iter().any(|t| t.names(located.id)) {
+                run.add_newer(&mut left(
+                    reader,
+                    part,
+                    deletions,
+                    located,
+                    self.look.range,
+                    &mut damaged,
+                )?);
+            } else {
+                reader.read(located, self.look.range, &mut run, &mut damaged)?;
+            }
             self.budget.charge_bytes(reader.take_bytes_read())?;
         }
         if let Some(frozen) = &self.look.frozen {
@@ -296,6 +335,23 @@ impl Reading {
             histograms: run.histograms,
         }))
     }
+}
+
+/// What deletions left of a series in a part.
+fn left(
+    reader: &mut Reader,
+    part: &Part,
+    deletions: &[Arc<Tombstone>],
+    located: &Located,
+    range: (i64, i64),
+    damaged: Damaged<'_>,
+) -> Result<Run> {
+    let mut run = Run::default();
+    reader.read(located, range, &mut run, damaged)?;
+    for tombstone in deletions.iter().filter(|t| t.names(located.id)) {
+        run.retain(|time_ms| !tombstone.takes(&part.entry.meta, time_ms));
+    }
+    Ok(run)
 }
 
 /// The start of each sample; none when no sample has one.

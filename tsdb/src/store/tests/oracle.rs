@@ -13,6 +13,8 @@ enum Step {
     Compact,
     Reopen,
     Kill,
+    Delete(Predicate, i64, i64),
+    Clean,
 }
 
 fn any_labels() -> impl Strategy<Value = Labels> {
@@ -75,6 +77,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Compact),
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
+        2 => (any_predicate(), any_time(), -5i64..100_000_000).prop_map(|(p, start, len)| Step::Delete(p, start, start + len)),
+        1 => Just(Step::Clean),
     ]
 }
 
@@ -156,6 +160,15 @@ proptest! {
                 Step::Compact => {
                     store.compact().unwrap();
                     prop_assert!(store.stats().parts <= 5 && store.stats().head_samples == 0);
+                }
+                Step::Delete(predicate, start, end) => {
+                    let predicates = std::slice::from_ref(predicate);
+                    store.delete(&Name::default(), predicates, (*start, *end), &Budget::unlimited()).unwrap();
+                    plain.delete_metrics(&Name::default(), predicate, (*start, *end));
+                }
+                Step::Clean => {
+                    store.clean().unwrap();
+                    prop_assert_eq!(store.stats().tombstones, 0);
                 }
                 Step::Reopen | Step::Kill => {
                     if matches!(step, Step::Reopen) {

@@ -164,7 +164,7 @@ fn retention_drops_whole_parts_and_filters_at_read() {
     assert_eq!(samples(&store).len(), 5, "filtered at read");
     store.enforce_retention(clock.now_ms()).unwrap();
     assert_eq!((store.stats().parts, samples(&store).len()), (5, 5));
-    assert_eq!(store.inner.context.metrics.expired.get(), 3);
+    assert_eq!(store.inner.context.metrics.removed_by_age.get(), 3);
     drop(store);
     fs.crash();
     let files = files(&fs, b"SMPL").len();

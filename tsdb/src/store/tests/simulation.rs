@@ -13,8 +13,8 @@ struct Sim {
     /// The values that a series and time may have: what was acknowledged last, or any write without an answer
     /// since.
     allowed: BTreeMap<(Labels, i64), BTreeSet<u64>>,
-    /// The series and times that must be there.
-    acknowledged: BTreeSet<(Labels, i64)>,
+    /// The series and times that must be there, with the value that was acknowledged.
+    acknowledged: BTreeMap<(Labels, i64), u64>,
     sequence: u64,
     next_value: u64,
     taken: u64,
@@ -27,7 +27,7 @@ impl Sim {
             rng: Rng::new(seed ^ 0xb1aac1e),
             clock: clock(),
             allowed: BTreeMap::new(),
-            acknowledged: BTreeSet::new(),
+            acknowledged: BTreeMap::new(),
             sequence: 0,
             next_value: 1,
             taken: 0,
@@ -80,7 +80,7 @@ impl Sim {
         if is_start {
             self.allowed.retain(|key, _| seen.contains(key));
         }
-        for key in &self.acknowledged {
+        for key in self.acknowledged.keys() {
             assert!(seen.contains(key), "{key:?} was acknowledged and is gone");
         }
     }
@@ -106,7 +106,7 @@ impl Sim {
                 let bits = s.samples[0].value.to_bits();
                 if result.is_ok() {
                     self.allowed.insert(key.clone(), BTreeSet::from([bits]));
-                    self.acknowledged.insert(key);
+                    self.acknowledged.insert(key, bits);
                 } else {
                     self.allowed.entry(key).or_default().insert(bits);
                 }
@@ -122,6 +122,38 @@ impl Sim {
         }
     }
 
+    /// Deletes a job in a range of times. What was acknowledged before is gone for good if it was done, and may be
+    /// if not.
+    fn delete(&mut self, store: &Store) {
+        let job = ["a", "b", "c"][self.rng.below(3) as usize];
+        let start = NOON_MS + self.rng.below(40) as i64 * 7_200_000 - 40 * 3_600_000;
+        let range = (start, start + self.rng.below(20) as i64 * 7_200_000);
+        let selector = Predicate::Label(model::Matcher::new("job", model::MatchOp::Equal, job).unwrap());
+        let done = store.delete(&Name::default(), &[selector], range, &Budget::unlimited());
+        let keys = self.acknowledged.keys();
+        let meant = keys
+            .filter(|(labels, time)| labels.get("job") == Some(job) && (range.0..=range.1).contains(time));
+        for key in meant.cloned().collect::<Vec<_>>() {
+            let bits = self.acknowledged.remove(&key);
+            if let (Ok(_), Some(bits), Some(allowed)) = (&done, bits, self.allowed.get_mut(&key)) {
+                // A write that had no answer may still come to light.
+                allowed.remove(&bits);
+            }
+        }
+    }
+
+    /// Time passes, or somebody sets the clock: never so far that the retention would take anything.
+    fn pass_time(&mut self) {
+        if self.rng.one_in(2) {
+            let by_s = self.rng.below(3600);
+            self.clock.advance_ns(by_s * 1_000_000_000);
+        }
+        if self.rng.one_in(2) {
+            let days = self.rng.below(8) as i64 - 4;
+            self.clock.jump_to_ns((NOON_MS + days * DAY_MS) * 1_000_000);
+        }
+    }
+
     fn life(&mut self) {
         let store = self.open();
         self.check(&store, true);
@@ -129,7 +161,7 @@ impl Sim {
             self.fs.fail_power_after(self.rng.below(120));
         }
         for _ in 0..self.rng.below(25) {
-            match self.rng.below(24) {
+            match self.rng.below(28) {
                 0 => self
                     .fs
                     .set_capacity(Some(self.fs.used_bytes() + self.rng.below(2000))),
@@ -143,6 +175,9 @@ impl Sim {
                 9 | 10 => drop(store.maintain().and_then(|()| store.merge())),
                 11 => drop(store.compact()),
                 12 if self.rng.one_in(3) => drop(store.close()),
+                13 | 14 => self.delete(&store),
+                15 => drop(store.clean()),
+                16 => self.pass_time(),
                 _ => self.write(&store),
             }
         }
@@ -163,7 +198,7 @@ impl Sim {
 #[test]
 fn simulated_lives_keep_what_was_acknowledged() {
     let mut taken = 0;
-    for seed in 0..seeds(300) {
+    for seed in 0..seeds(1000) {
         let run = std::panic::catch_unwind(|| {
             let mut sim = Sim::new(seed);
             (0..6).for_each(|_| sim.life());
