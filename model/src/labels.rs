@@ -212,6 +212,15 @@ impl LabelsBuilder {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
+    /// A name that was pushed more than once.
+    pub fn repeated(&self) -> Option<&str> {
+        if self.pairs.is_sorted_by(|a, b| a.0 < b.0) {
+            return None;
+        }
+        let mut names: Vec<&str> = self.pairs.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.windows(2).find(|w| w[0] == w[1]).map(|w| w[0])
+    }
     /// Sorts, lets the later of equal names win, drops empty values.
     pub fn build(mut self) -> Labels {
         // A stable sort keeps the order of equal names, so the last of a run is the one that was set last.

@@ -151,11 +151,12 @@ pub fn put_labels<'a>(into: &mut Vec<u8>, labels: impl IntoIterator<Item = (&'a 
     }
 }
 
-/// The label set that label bytes stand for, whether they are in the canonical form or not: pairs in any order, the
-/// later of two pairs with one name wins, empty values vanish.
+/// The label set that label bytes stand for, whether they are in the canonical form or not: pairs in any order, empty
+/// values vanish.
 ///
 /// # Errors
-/// [`crate::ErrorKind::BadData`] for bytes that are no labels and for text that is not UTF-8.
+/// [`crate::ErrorKind::BadData`] for bytes that are no labels, for text that is not UTF-8, and for a name that stands
+/// twice: which value was meant, nobody knows.
 pub fn decode_labels(mut bytes: &[u8]) -> Result<Labels> {
     let mut labels = LabelsBuilder::default();
     while !bytes.is_empty() {
@@ -172,7 +173,12 @@ pub fn decode_labels(mut bytes: &[u8]) -> Result<Labels> {
         }
         labels.push(name, value);
     }
-    Ok(labels.build())
+    match labels.repeated() {
+        Some(name) => Err(Error::bad_data(format!(
+            "the label {name:?} stands twice in one series"
+        ))),
+        None => Ok(labels.build()),
+    }
 }
 
 fn take_field<'a>(bytes: &mut &'a [u8], tag: u8) -> Result<&'a [u8]> {
@@ -305,10 +311,13 @@ mod tests {
     #[test]
     fn labels_in_any_order_are_one_set() {
         let mut bytes = Vec::new();
-        put_labels(&mut bytes, [("b", "2"), ("a", "0"), ("a", "1"), ("c", "")]);
+        put_labels(&mut bytes, [("b", "2"), ("a", "1"), ("c", "")]);
         assert_eq!(
             decode_labels(&bytes).unwrap(),
             Labels::from_pairs([("a", "1"), ("b", "2")])
         );
+        put_labels(&mut bytes, [("a", "")]);
+        let e = decode_labels(&bytes).unwrap_err();
+        assert!(e.message().contains("\"a\" stands twice"), "{e}");
     }
 }

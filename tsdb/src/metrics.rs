@@ -142,6 +142,7 @@ pub static ALL: &[&MetricDef] = &[
 /// The reasons for which a sample can be refused: the values of the label `reason`.
 pub static REASONS: &[&str] = &[
     reason::NO_LABELS,
+    reason::NO_NAME,
     reason::LABEL_LIMIT,
     reason::LABEL_NAME,
     reason::LABEL_VALUE,
@@ -157,6 +158,8 @@ pub static REASONS: &[&str] = &[
 pub mod reason {
     /// The series has no labels at all.
     pub const NO_LABELS: &str = "no_labels";
+    /// The series has no metric name.
+    pub const NO_NAME: &str = "no_metric_name";
     /// More labels than `limits.ingest.max_labels`.
     pub const LABEL_LIMIT: &str = "label_limit";
     /// A label's name is empty, too long or holds control characters.

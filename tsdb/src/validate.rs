@@ -77,6 +77,13 @@ pub(crate) fn check_labels(labels: &Labels, limits: &IngestLimits) -> Result<(),
             "a series without labels cannot be found again".to_owned(),
         ));
     }
+    if labels.get("__name__").is_none() {
+        let message = format!(
+            "{}: a series without a metric name (label __name__)",
+            shown(labels)
+        );
+        return Err((reason::NO_NAME, message));
+    }
     if labels.len() > limits.max_labels {
         let message = format!(
             "{}: {} labels, more than {} (limits.ingest.max_labels)",
@@ -132,7 +139,7 @@ mod tests {
     fn limits() -> IngestLimits {
         IngestLimits {
             max_labels: 3,
-            max_label_name_bytes: 5,
+            max_label_name_bytes: 8,
             max_label_value_bytes: 6,
             ..IngestLimits::default()
         }
@@ -141,7 +148,8 @@ mod tests {
     #[test]
     fn each_rule_refuses_by_name() {
         let check = |pairs: &[(&str, &str)], expected: Option<(&str, &str)>| {
-            let labels = Labels::from_pairs(pairs.iter().copied());
+            let named = pairs.iter().copied().chain([("__name__", "up")]);
+            let labels = Labels::from_pairs(named);
             match (check_labels(&labels, &limits()), expected) {
                 (Ok(()), None) => {}
                 (Err((reason, message)), Some((expected, says))) => {
@@ -153,18 +161,28 @@ mod tests {
         };
         check(&[("a", "b")], None);
         check(&[("ü.x", "b")], None);
-        check(&[], Some(("no_labels", "without labels")));
         check(
-            &[("a", "1"), ("b", "1"), ("c", "1"), ("d", "1")],
+            &[("a", "1"), ("b", "1"), ("c", "1")],
             Some(("label_limit", "max_labels")),
         );
         check(&[("", "b")], Some(("label_name", "not valid")));
         check(&[("a\nb", "b")], Some(("label_name", "not valid")));
-        check(&[("abcdef", "b")], Some(("label_name", "max_label_name_bytes")));
+        check(
+            &[("abcdefghi", "b")],
+            Some(("label_name", "max_label_name_bytes")),
+        );
         check(
             &[("a", "1234567")],
             Some(("label_value", "max_label_value_bytes")),
         );
+        let refused = |pairs: &[(&str, &str)]| {
+            check_labels(&Labels::from_pairs(pairs.iter().copied()), &limits())
+                .unwrap_err()
+                .0
+        };
+        assert_eq!(refused(&[]), "no_labels");
+        assert_eq!(refused(&[("job", "a")]), "no_metric_name");
+        assert_eq!(refused(&[("__name__", ""), ("job", "a")]), "no_metric_name");
     }
 
     #[test]

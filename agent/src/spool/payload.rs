@@ -3,6 +3,7 @@
 use model::{Batch, Error, Logs, Metrics, Origin, Result, Spans, Tenant};
 use serde::{Deserialize, Serialize};
 use wire::compression::{Encoding, compress};
+use wire::remote_write::Message;
 
 /// The version of the payload.
 pub(super) const VERSION: u8 = 1;
@@ -47,9 +48,22 @@ pub(super) struct Head {
     pub(super) items: u64,
     /// Who made the batch before it came here: agent, epoch, stream, sequence.
     pub(super) origin: Option<(String, u64, String, u64)>,
+    /// Of metrics, which remote write the body is: 1 as agents wrote it before, 2 with the starts of counters.
+    #[serde(default = "one")]
+    pub(super) remote_write: u8,
+}
+
+fn one() -> u8 {
+    1
 }
 
 impl Head {
+    pub(super) fn message(&self) -> Message {
+        match self.remote_write {
+            1 => Message::V1,
+            _ => Message::V2,
+        }
+    }
     pub(super) fn tenant(&self) -> Result<Tenant> {
         Tenant::new(&self.tenant)
     }
@@ -82,7 +96,7 @@ impl Spooled for Metrics {
             .sum()
     }
     fn encode(&self) -> Vec<u8> {
-        wire::remote_write::encode(self)
+        wire::remote_write::encode_v2(self)
     }
 }
 
@@ -115,6 +129,7 @@ pub(super) fn encode<P: Spooled>(batch: &Batch<P>) -> Vec<u8> {
             .origin
             .clone()
             .map(|o| (o.agent, o.epoch, o.stream, o.sequence)),
+        remote_write: 2,
     };
     let head = serde_json::to_vec(&head).expect("strings and numbers always become JSON");
     let body = compress(P::SIGNAL.encoding(), &batch.payload.encode());

@@ -133,6 +133,8 @@ pub struct Front {
     pub origin: Origin,
     /// How many samples, entries or spans.
     pub items: u64,
+    /// Of metrics, which message the body is.
+    pub message: wire::remote_write::Message,
     /// The body, compressed as its signal's protocol says.
     pub body: bytes::Bytes,
     start: Position,
@@ -352,6 +354,7 @@ impl Queue {
                 sequence: sequence_of(entry.span.start),
             },
             items: head.items,
+            message: head.message(),
             body: bytes::Bytes::from(bytes).slice(body..),
             start: entry.span.start,
         })

@@ -95,11 +95,12 @@ impl Sender {
             .post(url)?
             .headers(receive::origin_headers(&front.origin)?)
             .header("x-scope-orgid", front.tenant.as_str())
-            .header(CONTENT_TYPE, "application/x-protobuf")
             .header(CONTENT_ENCODING, front.signal.encoding().name());
         let request = match front.signal {
-            Signal::Metrics => request.header("x-prometheus-remote-write-version", "0.1.0"),
-            Signal::Logs | Signal::Spans => request,
+            Signal::Metrics => request
+                .header(CONTENT_TYPE, front.message.content_type())
+                .header("x-prometheus-remote-write-version", front.message.version()),
+            Signal::Logs | Signal::Spans => request.header(CONTENT_TYPE, "application/x-protobuf"),
         };
         let answer = request
             .body(front.body.clone())

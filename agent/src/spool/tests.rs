@@ -62,6 +62,9 @@ fn line(text: &str, sequence: Option<u64>) -> Batch<Logs> {
 }
 
 /// A sample whose labels do not compress.
+/// When the counter of [`sample`] began.
+const START_MS: i64 = -5;
+
 fn sample(value: f64, padding: usize) -> Batch<Metrics> {
     let mut state = value.to_bits() | 1;
     let noise: String = (0..padding)
@@ -76,6 +79,7 @@ fn sample(value: f64, padding: usize) -> Batch<Metrics> {
             timestamp_ms: 1,
             value,
         }],
+        start_timestamps_ms: vec![START_MS],
         ..Series::default()
     };
     Batch::new(
@@ -176,8 +180,11 @@ fn a_full_spool_refuses_others_and_drops_its_own_oldest() {
         assert_eq!(front.tenant.as_str(), "t");
         let encoding = wire::compression::Encoding::Snappy;
         let body = wire::compression::decompress(encoding, &front.body, 1 << 20).unwrap();
-        let decoded = wire::remote_write::decode(&body, &wire::Quota::new(1 << 20)).unwrap();
-        Some(decoded.payload.series[0].samples[0].value)
+        let quota = wire::Quota::new(1 << 20);
+        let decoded = wire::remote_write::decode_raw(front.message, body.into(), &quota).unwrap();
+        let metrics = decoded.payload.decode().unwrap();
+        assert_eq!(metrics.series[0].start_timestamps_ms, [START_MS]);
+        Some(metrics.series[0].samples[0].value)
     })
     .collect();
     assert_eq!(values, [7.0, 8.0, 9.0]);
