@@ -11,6 +11,7 @@ pub mod params;
 pub mod prometheus;
 pub mod prometheus_json;
 pub mod render;
+pub mod snapshots;
 pub mod status;
 
 use crate::queries::Queries;
@@ -58,6 +59,7 @@ pub fn router(api: Api, receivers: axum::Router, auth: &Auth) -> axum::Router {
         .with_state(api.clone())
         .layer(tower_http::compression::CompressionLayer::new());
     let admin = admin::routes()
+        .merge(snapshots::routes())
         .route_layer(auth.require(Access::Admin))
         .with_state(api);
     // The page itself holds no data and shows a field for a token; its requests go through the routes above.

@@ -97,13 +97,25 @@ pub enum Durability {
 }
 
 /// `limits:`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// On what comes in.
     pub ingest: IngestLimits,
     /// On what one query may use.
     pub query: QueryLimits,
+    /// Snapshots that are kept in the data directory; one more is refused until an old one is removed. 0 allows none.
+    pub max_snapshots: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ingest: IngestLimits::default(),
+            query: QueryLimits::default(),
+            max_snapshots: 16,
+        }
+    }
 }
 
 /// `retention:`.

@@ -1,10 +1,12 @@
 //! The three stores over one data directory, their upkeep, and the doors that the rest of the program uses.
 
+mod snapshot;
+
 use crate::config::{Config, Durability};
 use model::{Clock, Error, Meter, Result, Sinks};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{DataDir, LogOptions};
+use storage::{DataDir, LogOptions, Snapshots};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,8 @@ pub struct Stores {
     pub logs: Arc<eventdb::LogStore>,
     /// Traces.
     pub traces: Arc<eventdb::TraceStore>,
+    snapshots: Arc<Snapshots>,
+    clock: Arc<dyn Clock>,
     /// Holds the data directory's lock.
     _data: Arc<DataDir>,
 }
@@ -73,6 +77,8 @@ impl Stores {
                 clock.clone(),
                 meter,
             )?),
+            snapshots: Arc::new(Snapshots::open(fs.clone(), root, config.limits.max_snapshots)),
+            clock: clock.clone(),
             _data: Arc::new(data),
         })
     }

@@ -21,7 +21,7 @@ use model::{Batch, Clock, Error, Fs, Meter, Result, Tenant, WriteOutcome};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use storage::{LogMetrics, PartKind, StoreName, layout};
+use storage::{LogMetrics, PartKind, StoreName, Taken, layout};
 
 /// What was done with the items of one payload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -224,6 +224,13 @@ impl<S: Signal> Engine<S> {
     }
     pub(crate) fn compact(&self) -> Result<()> {
         self.each(TenantStore::compact)
+    }
+    pub(crate) fn snapshot(&self, to: &Path, skip_head: bool) -> Result<Taken> {
+        let mut taken = Taken::default();
+        for store in self.all() {
+            taken += store.take(to, !skip_head)?;
+        }
+        Ok(taken)
     }
     pub(crate) fn enforce_retention(&self, now_ns: i64) -> Result<()> {
         let oldest = self.context.oldest_kept_ns(now_ns);

@@ -243,6 +243,12 @@ impl TraceStore {
     pub fn flush(&self) -> Result<()> {
         self.0.flush()
     }
+    /// Takes everything into a data directory that is being built, see [`storage::Snapshots::create`]; nothing else
+    /// may write there. What was acknowledged before the call is in it; with `skip_head` only what was flushed before.
+    /// Writes and reads go on meanwhile.
+    pub fn snapshot(&self, to: &Path, skip_head: bool) -> Result<storage::Taken> {
+        self.0.snapshot(to, skip_head)
+    }
     /// Flushes, and merges all parts of each day as far as [`Options::max_part_bytes`] allows.
     pub fn compact(&self) -> Result<()> {
         self.0.compact()

@@ -77,8 +77,12 @@ pub trait Fs: Send + Sync + 'static {
     fn create(&self, path: &Path) -> Result<Box<dyn AppendFile>>;
     /// Opens a file to go on at its end.
     fn open_append(&self, path: &Path) -> Result<Box<dyn AppendFile>>;
-    /// Renames a file over another, atomically; durable after [`Fs::sync_dir`] of the parent.
+    /// Renames a file over another, or a directory to a name that is free, atomically; durable after
+    /// [`Fs::sync_dir`] of the parent. What a directory holds is to be synced before.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Gives a file a second name (a hard link); durable after [`Fs::sync_dir`] of the parent. `AlreadyExists` when
+    /// the name is taken, another error where the file system cannot link: see [`cannot_link`].
+    fn link(&self, from: &Path, to: &Path) -> Result<()>;
     /// Removes a file; durable after [`Fs::sync_dir`] of the parent.
     fn remove_file(&self, path: &Path) -> Result<()>;
     /// Removes a directory and what is in it.
@@ -122,6 +126,16 @@ pub trait Fs: Send + Sync + 'static {
             None => Ok(()),
         }
     }
+}
+
+/// Whether an error of [`Fs::link`] says that these two places have no links, so that copying is the way.
+pub fn cannot_link(e: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+    // File systems without links answer EPERM.
+    matches!(
+        e.kind(),
+        CrossesDevices | PermissionDenied | TooManyLinks | Unsupported
+    )
 }
 
 /// The name under which [`Fs::replace`] writes before it renames. Left behind only by a crash; harmless.

@@ -42,9 +42,7 @@ impl DataDir {
             _ => explain(&e, root),
         })?;
         if !has_format {
-            let line = format!("{FORMAT_PREFIX}{FORMAT}\n");
-            fs.replace(&layout::format_file(root), line.as_bytes())
-                .map_err(fail)?;
+            write_format(fs.as_ref(), root).map_err(fail)?;
         }
         Ok(Self {
             fs,
@@ -60,6 +58,12 @@ impl DataDir {
     pub fn fs(&self) -> &Arc<dyn Fs> {
         &self.fs
     }
+}
+
+/// Writes the line that makes a directory a data directory.
+pub(crate) fn write_format(fs: &dyn Fs, root: &Path) -> std::io::Result<()> {
+    let line = format!("{FORMAT_PREFIX}{FORMAT}\n");
+    fs.replace(&layout::format_file(root), line.as_bytes())
 }
 
 /// Whether there is a format line that this version knows. A directory without one must be empty, so that a

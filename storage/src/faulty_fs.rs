@@ -31,7 +31,7 @@ pub enum Operation {
     Sync,
     /// Syncing a directory.
     SyncDir,
-    /// Creating, renaming and removing.
+    /// Creating, linking, renaming and removing.
     Name,
 }
 
@@ -63,13 +63,16 @@ struct State {
     planned: BTreeMap<Operation, BTreeMap<u64, ErrorKind>>,
     counts: BTreeMap<Operation, u64>,
     rates: BTreeMap<Operation, f64>,
+    links: bool,
 }
 
 #[derive(Debug, Clone)]
 enum Change {
+    /// Of a new file, or a second name.
     Create(PathBuf, FileId),
     Remove(PathBuf),
     Rename(PathBuf, PathBuf, FileId),
+    RenameDir(PathBuf, PathBuf),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -105,7 +108,12 @@ impl FaultyFs {
             planned: BTreeMap::new(),
             counts: BTreeMap::new(),
             rates: BTreeMap::new(),
+            links: true,
         })))
+    }
+    /// Makes this a file system with or without hard links.
+    pub fn set_links(&self, links: bool) {
+        self.state().links = links;
     }
     /// The machine loses power and starts again: what was not synced is lost, kept or torn, as the seed says.
     /// Capacity and error rates stay, planned faults and a planned power failure are forgotten, locks are free.
@@ -337,7 +345,42 @@ impl State {
                 self.disk_names.remove(&from);
                 self.disk_names.insert(to, id);
             }
+            Change::RenameDir(from, to) => move_below(&mut self.disk_names, &from, &to),
         }
+    }
+    /// Undoes a renaming of a directory that the disk never saw. Directories themselves are there at once.
+    fn forget(&mut self, change: &Change) {
+        if let Change::RenameDir(from, to) = change {
+            self.move_dirs(to, from);
+        }
+    }
+    fn move_dirs(&mut self, from: &Path, to: &Path) {
+        let moved: Vec<_> = self
+            .dirs
+            .iter()
+            .filter(|p| p.starts_with(from))
+            .cloned()
+            .collect();
+        for dir in moved {
+            self.dirs.remove(&dir);
+            self.dirs.insert(below(&dir, from, to));
+        }
+    }
+    fn rename_dir(&mut self, from: &Path, to: &Path) -> Result<()> {
+        if self.dirs.contains(to) || self.names.contains_key(to) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{} is there", to.display()),
+            ));
+        }
+        // Real file systems do not ask; but whoever renames a directory to publish it must have synced it.
+        if let Some((unsynced, _)) = self.pending.iter().find(|(dir, _)| dir.starts_with(from)) {
+            return Err(Error::other(format!("{} is not synced", unsynced.display())));
+        }
+        move_below(&mut self.names, from, to);
+        self.move_dirs(from, to);
+        self.note(to, Change::RenameDir(from.to_owned(), to.to_owned()));
+        Ok(())
     }
 
     fn crash(&mut self) {
@@ -353,6 +396,8 @@ impl State {
                 };
                 if keep {
                     self.put_on_disk(change);
+                } else {
+                    self.forget(&change);
                 }
             }
         }
@@ -391,6 +436,23 @@ impl State {
         self.power_fails_at = None;
         self.planned.clear();
     }
+}
+
+fn renames_to(change: &Change, path: &Path) -> bool {
+    matches!(change, Change::RenameDir(_, to) if to == path)
+}
+
+fn below(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    match path.strip_prefix(from) {
+        Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
+        Ok(rest) => to.join(rest),
+        Err(_) => path.to_owned(),
+    }
+}
+
+fn move_below(names: &mut BTreeMap<PathBuf, FileId>, from: &Path, to: &Path) {
+    let old = std::mem::take(names);
+    names.extend(old.into_iter().map(|(path, id)| (below(&path, from, to), id)));
 }
 
 /// What is left of a file after a crash.
@@ -585,8 +647,11 @@ impl Fs for FaultyFs {
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let mut state = self.state();
         state.begin(Operation::Name)?;
-        let id = state.file(from)?;
         state.parent_exists(to)?;
+        if state.dirs.contains(from) {
+            return state.rename_dir(from, to);
+        }
+        let id = state.file(from)?;
         if state.dirs.contains(to) {
             return Err(Error::new(
                 ErrorKind::IsADirectory,
@@ -598,6 +663,27 @@ impl Fs for FaultyFs {
             state.unlink(replaced);
         }
         state.note(to, Change::Rename(from.to_owned(), to.to_owned(), id));
+        Ok(())
+    }
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut state = self.state();
+        state.begin(Operation::Name)?;
+        if !state.links {
+            return Err(Error::new(ErrorKind::Unsupported, "no links here"));
+        }
+        let id = state.file(from)?;
+        state.parent_exists(to)?;
+        if state.names.contains_key(to) || state.dirs.contains(to) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{} is there", to.display()),
+            ));
+        }
+        if let Some(file) = state.files.get_mut(&id) {
+            file.names += 1;
+        }
+        state.names.insert(to.to_owned(), id);
+        state.note(to, Change::Create(to.to_owned(), id));
         Ok(())
     }
     fn remove_file(&self, path: &Path) -> Result<()> {
@@ -626,7 +712,16 @@ impl Fs for FaultyFs {
                 state.unlink(id);
             }
         }
-        state.disk_names.retain(|p, _| !p.starts_with(path));
+        // Renamed and removed since the last sync: on the disk the names are the old ones.
+        let mut former = path.to_owned();
+        for change in state.pending.values_mut().flat_map(|c| c.extract_if(.., |c| renames_to(c, path))) {
+            if let Change::RenameDir(from, _) = change {
+                former = from;
+            }
+        }
+        state
+            .disk_names
+            .retain(|p, _| !p.starts_with(path) && !p.starts_with(&former));
         state.dirs.retain(|p| !p.starts_with(path));
         state.pending.retain(|p, _| !p.starts_with(path));
         Ok(())

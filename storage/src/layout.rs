@@ -15,6 +15,9 @@ pub enum StoreName {
 }
 
 impl StoreName {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Metrics, Self::Logs, Self::Traces];
+
     /// The name in paths, metrics and messages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,6 +63,10 @@ pub fn part_name(id: u64) -> String {
 /// `<data>/alert/<tenant>`
 pub fn alert_dir(data: &Path, tenant: &Tenant) -> PathBuf {
     data.join("alert").join(tenant.as_str())
+}
+/// `<data>/snapshots`: each snapshot a data directory of its own.
+pub fn snapshots_dir(data: &Path) -> PathBuf {
+    data.join("snapshots")
 }
 /// `<data>/agent`
 pub fn agent_dir(data: &Path) -> PathBuf {

@@ -15,6 +15,7 @@ pub mod part;
 pub mod real_fs;
 pub mod rng;
 pub mod sequences;
+pub mod snapshot;
 pub mod verify;
 
 pub use data_dir::DataDir;
@@ -29,3 +30,4 @@ pub use part::{PartKind, PartReader, PartWriter};
 pub use real_fs::RealFs;
 pub use rng::Rng;
 pub use sequences::Sequences;
+pub use snapshot::{Snapshots, StoreSnapshot, Taken};

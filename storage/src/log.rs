@@ -120,6 +120,10 @@ pub struct Log {
 #[derive(Debug, Clone, Copy)]
 struct Closed {
     len: u64,
+    /// The end of its last record, the seal left out.
+    records_end: u32,
+    /// The end that the next segment names or is going to name: who replays from before it misses the file.
+    named_end: u32,
     damaged: bool,
 }
 
@@ -184,7 +188,7 @@ impl Log {
         };
         let replay = log.replay(from, apply)?;
         log.count_bytes(log.size_bytes() as i64);
-        if let Err(e) = log.remove_below(from) {
+        if let Err(e) = log.remove_closed_below(from) {
             tracing::warn!(error = %e, "old segments of the write-ahead log stay until the next flush");
         }
         Ok((log, replay))
@@ -220,10 +224,55 @@ impl Log {
             },
         }
     }
-    /// Removes the segments that lie wholly before a position; a damaged one is kept as `<name>.damaged`.
-    /// Returns how many.
+    /// Removes the segments that lie wholly before a position that a manifest on disk names; a damaged one is kept
+    /// as `<name>.damaged`. Returns how many.
+    ///
+    /// The newest segment too: an empty one takes its place first, so that a replay from the position finds the log
+    /// complete. A log that has nothing new since is left alone.
     pub fn remove_below(&mut self, position: Position) -> Result<usize> {
-        let numbers: Vec<u64> = self.closed.range(..position.segment).map(|(n, _)| *n).collect();
+        self.rotate_below(position)?;
+        self.remove_closed_below(position)
+    }
+
+    /// Starts a new segment when the newest one holds records, all of them before the position.
+    fn rotate_below(&mut self, position: Position) -> Result<()> {
+        let newest = match &self.current {
+            Some(current) => Some((current.number, current.good)),
+            None => self.closed.last_key_value().map(|(n, c)| (*n, c.records_end)),
+        };
+        // A position in a later segment says by itself that the numbers go on there.
+        let Some((number, _)) = newest.filter(|(number, end)| {
+            *number == position.segment && *end <= position.offset && *end > SEGMENT_HEADER as u32
+        }) else {
+            return Ok(());
+        };
+        self.sync()?;
+        self.close_current();
+        // There is no record after the position, only a seal perhaps: the next segment need not name more.
+        self.previous = position;
+        if let Some(closed) = self.closed.get_mut(&number) {
+            closed.named_end = position.offset;
+        }
+        self.stage_into_current(&[])?;
+        self.sync()
+    }
+
+    fn remove_closed_below(&mut self, position: Position) -> Result<usize> {
+        let has_later = |number: u64| {
+            self.current.is_some() || self.closed.range(number + 1..).next().is_some()
+        };
+        let is_below = |number: u64, closed: &Closed| {
+            number < position.segment
+                || (number == position.segment
+                    && closed.named_end <= position.offset
+                    && has_later(number))
+        };
+        let numbers: Vec<u64> = self
+            .closed
+            .range(..=position.segment)
+            .filter(|(number, closed)| is_below(**number, closed))
+            .map(|(number, _)| *number)
+            .collect();
         for number in &numbers {
             let path = segment_path(&self.dir, *number);
             let closed = self.closed[number];
@@ -416,6 +465,8 @@ impl Log {
             };
             let closed = Closed {
                 len: u64::from(current.good),
+                records_end: current.good,
+                named_end: current.good,
                 damaged: false,
             };
             self.closed.insert(current.number, closed);

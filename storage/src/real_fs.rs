@@ -122,6 +122,9 @@ impl Fs for RealFs {
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         std::fs::rename(from, to)
     }
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        std::fs::hard_link(from, to)
+    }
     fn remove_file(&self, path: &Path) -> Result<()> {
         std::fs::remove_file(path)
     }
@@ -201,6 +204,14 @@ mod tests {
             .collect();
         assert_eq!(names, [("f".to_owned(), 7), ("g".to_owned(), 2)]);
         assert!(fs.space(&dir).unwrap().total_bytes > 0);
+        fs.link(&path, &dir.join("h")).unwrap();
+        fs.remove_file(&path).unwrap();
+        assert_eq!(fs.read(&dir.join("h"), 10).unwrap(), b"hello!?");
+        let taken = fs.link(&dir.join("g"), &dir.join("h")).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        fs.rename(&dir, &temp.path().join("c")).unwrap();
+        fs.rename(&temp.path().join("c"), &dir).unwrap();
+        fs.rename(&dir.join("h"), &path).unwrap();
         let below_a_file = path.join("x");
         assert!(!fs.exists(&below_a_file).unwrap());
         assert_eq!(

@@ -392,6 +392,9 @@ impl Fs for ReadOnly {
     fn rename(&self, _: &Path, _: &Path) -> std::io::Result<()> {
         Ok(())
     }
+    fn link(&self, _: &Path, _: &Path) -> std::io::Result<()> {
+        refused()
+    }
     fn remove_file(&self, _: &Path) -> std::io::Result<()> {
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use storage::{LogMetrics, StoreName, layout};
+use storage::{LogMetrics, StoreName, Taken, layout};
 
 /// Merges of one tenant in one [`Store::merge`]: enough to keep up, few enough to let others have their turn.
 const MERGES_AT_ONCE: usize = 4;
@@ -160,6 +160,21 @@ impl Store {
             Ok(())
         })?;
         Ok(did.into_inner())
+    }
+    /// Takes everything into a data directory that is being built, see [`storage::Snapshots::create`]; nothing else
+    /// may write there. What was acknowledged before the call is in it; with `skip_head` only what was flushed before.
+    /// Writes, flushes, merges and reads go on meanwhile.
+    ///
+    /// Errors: those of the disk, and [`model::ErrorKind::Corrupt`] when a part is missing. What was built up to then
+    /// is of no use; the store is as before.
+    pub fn snapshot(&self, to: &Path, skip_head: bool) -> Result<Taken> {
+        let mut taken = Taken::default();
+        for tenant in self.all() {
+            let name = tenant.name();
+            let of_tenant = tenant.snapshot(to, !skip_head);
+            taken += of_tenant.map_err(|e| e.within(format_args!("tenant {name}")))?;
+        }
+        Ok(taken)
     }
     /// What senders said of a tenant's metric families, by name.
     pub fn metadata(&self, tenant: &Name) -> Vec<MetricMetadata> {

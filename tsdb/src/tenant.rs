@@ -15,6 +15,7 @@ mod replay;
 mod retention;
 mod scan;
 mod sieve;
+mod snapshot;
 mod sweep;
 
 use crate::cache::Cache;

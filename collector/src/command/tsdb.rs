@@ -5,6 +5,7 @@ pub mod import;
 pub mod inspect;
 mod output;
 mod progress;
+pub mod restore;
 pub mod verify;
 
 use crate::config::Config;
@@ -20,7 +21,8 @@ use std::sync::Arc;
   binnacle tsdb import /var/lib/prometheus --data-dir /var/lib/binnacle
   binnacle tsdb dump --match 'up{job=\"node\"}' > up.om
   binnacle tsdb verify --data-dir /var/lib/binnacle
-  binnacle tsdb inspect")]
+  binnacle tsdb inspect
+  binnacle tsdb restore /backup/20261121T171500Z-0123456789abcdef --data-dir /var/lib/binnacle")]
 pub struct TsdbArgs {
     /// What to do.
     #[command(subcommand)]
@@ -38,6 +40,8 @@ pub enum TsdbCommand {
     Verify(verify::VerifyArgs),
     /// Show what is in a data directory, or in one part file; changes nothing
     Inspect(inspect::InspectArgs),
+    /// Bring a snapshot into the data directory of a stopped binnacle
+    Restore(restore::RestoreArgs),
 }
 
 /// Everything went well, but something was refused, left out or could not be read.
@@ -53,6 +57,7 @@ pub fn run(args: &TsdbArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
         TsdbCommand::Dump(args) => dump::run(args, clock),
         TsdbCommand::Verify(args) => verify::run(args),
         TsdbCommand::Inspect(args) => inspect::run(args),
+        TsdbCommand::Restore(args) => restore::run(args),
     }
 }
 

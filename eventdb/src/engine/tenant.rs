@@ -5,11 +5,11 @@ use super::{Applied, Context, Head, Part, PartMeta, Signal};
 use crate::Stats;
 use crate::codec::{Decoder, put_str, put_uint};
 use model::{Error, Meter, Origin, Result, Tenant, WriteOutcome};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use storage::log::{Record, Span};
-use storage::{GroupCommit, Log, Manifest, PartEntry, Position, Sequences, layout};
+use storage::{GroupCommit, Log, Manifest, PartEntry, Position, Sequences, StoreSnapshot, Taken, layout};
 
 /// The only kind of record: a batch.
 const KIND_BATCH: u8 = 1;
@@ -258,7 +258,10 @@ impl<S: Signal> TenantStore<S> {
         self.adopt(manifest, true);
         self.context.metrics.duplicates_merged.add(duplicates);
         if is_sure && let Some(log) = &*self.log.read().unwrap_or_else(PoisonError::into_inner) {
-            log.remove_below(frozen.end)?;
+            // What was flushed is in parts all the same.
+            if let Err(e) = log.remove_below(frozen.end) {
+                tracing::warn!(error = %e, dir = %self.dir.display(), "old log segments stay until the next flush");
+            }
         }
         Ok(())
     }
@@ -342,6 +345,15 @@ impl<S: Signal> TenantStore<S> {
         self.remove_parts(&gone, is_sure);
         self.context.metrics.expired_parts.add(over as u64);
         Ok(())
+    }
+    /// Takes this tenant's files into a data directory that is being built; see [`crate::LogStore::snapshot`].
+    pub(super) fn take(&self, to: &Path, with_head: bool) -> Result<Taken> {
+        if with_head {
+            self.flush()?;
+        }
+        let to = layout::store_dir(to, &self.tenant, S::STORE);
+        let begun = StoreSnapshot::begin(&self.context.fs, &self.lock_manifest(), &self.dir, &to)?;
+        begun.finish(&mut |_| {})
     }
     /// Commits what is queued and closes the log.
     pub(super) fn close(&self) -> Result<()> {

@@ -104,3 +104,64 @@ fn after_a_power_failure_nothing_works_until_the_start() {
     assert!(!fs.is_powerless());
     fs.create(Path::new("/g")).unwrap();
 }
+
+#[test]
+fn a_link_is_a_second_name_of_the_same_bytes() {
+    let (a, b, root) = (Path::new("/a"), Path::new("/b"), Path::new("/"));
+    let (mut kept, mut lost) = (0, 0);
+    for seed in 0..50 {
+        let fs = FaultyFs::new(seed);
+        put(&fs, "/a", b"bytes").sync().unwrap();
+        fs.sync_dir(root).unwrap();
+        fs.link(a, b).unwrap();
+        assert_eq!(fs.link(a, b).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs.used_bytes(), 5);
+        if seed % 2 == 0 {
+            fs.sync_dir(root).unwrap();
+        }
+        fs.crash();
+        match fs.exists(b).unwrap() {
+            true => kept += 1,
+            false => {
+                lost += 1;
+                assert!(seed % 2 == 1);
+                fs.link(a, b).unwrap();
+            }
+        }
+        fs.remove_file(a).unwrap();
+        assert_eq!((fs.read(b, 9).unwrap(), fs.used_bytes()), (b"bytes".to_vec(), 5));
+        fs.remove_file(b).unwrap();
+        assert_eq!(fs.used_bytes(), 0);
+    }
+    assert!(kept > 25 && lost > 5, "{kept}, {lost}");
+}
+
+#[test]
+fn a_folder_is_renamed_as_a_whole() {
+    let (from, to, root) = (Path::new("/x/from"), Path::new("/x/to"), Path::new("/x"));
+    let (mut old, mut new) = (0, 0);
+    for seed in 0..60 {
+        let fs = FaultyFs::new(seed);
+        fs.create_dir_all(&from.join("deep")).unwrap();
+        put(&fs, "/x/from/deep/file", b"bytes").sync().unwrap();
+        fs.rename(from, to).unwrap_err();
+        fs.sync_dir(&from.join("deep")).unwrap();
+        fs.rename(from, to).unwrap();
+        assert!(!fs.exists(from).unwrap() && fs.exists(&to.join("deep/file")).unwrap());
+        match seed % 3 {
+            0 => fs.sync_dir(root).unwrap(),
+            1 => fs.remove_dir_all(to).unwrap(),
+            _ => {}
+        }
+        fs.crash();
+        let (is_old, is_new) = (fs.exists(from).unwrap(), fs.exists(to).unwrap());
+        assert_eq!(fs.snapshot().len(), usize::from(seed % 3 != 1));
+        if seed % 3 != 1 {
+            assert!(is_old != is_new && (is_new || seed % 3 == 2));
+            let kept = if is_new { to } else { from };
+            assert_eq!(fs.read(&kept.join("deep/file"), 9).unwrap(), b"bytes");
+            *(if is_new { &mut new } else { &mut old }) += 1;
+        }
+    }
+    assert!(old > 2 && new > 20, "{old}, {new}");
+}

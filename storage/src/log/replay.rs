@@ -139,6 +139,8 @@ impl Log {
                     s.number,
                     Closed {
                         len: s.len,
+                        records_end: 0,
+                        named_end: 0,
                         damaged: false,
                     },
                 )
@@ -186,22 +188,28 @@ impl Log {
             bytes: &bytes,
             acknowledged_end: acknowledged_end.map(|e| e as usize),
             replay,
+            records_end: start as usize,
             damaged: false,
         };
         let good = scan.run(start as usize, apply)?;
-        let damaged = scan.damaged;
+        let (records_end, damaged) = (scan.records_end, scan.damaged);
         replay.cut_bytes += (bytes.len() as u64).saturating_sub(good as u64);
         if is_last {
             self.finish_last(segment, good)?;
         }
+        let offset =
+            |at: usize| u32::try_from(at).map_err(|_| Error::corrupt("a log segment is larger than 4 GiB"));
         if good > 0 {
-            let good =
-                u32::try_from(good).map_err(|_| Error::corrupt("a log segment is larger than 4 GiB"))?;
-            self.previous = place(segment.number, good);
+            self.previous = place(segment.number, offset(good)?);
         }
         if good > 0 || !is_last {
-            let len = if is_last { good as u64 } else { segment.len };
-            self.closed.insert(segment.number, Closed { len, damaged });
+            let closed = Closed {
+                len: if is_last { good as u64 } else { segment.len },
+                records_end: offset(records_end)?,
+                named_end: acknowledged_end.map_or_else(|| offset(good), Ok)?,
+                damaged,
+            };
+            self.closed.insert(segment.number, closed);
         }
         Ok(())
     }
@@ -253,6 +261,8 @@ struct Scan<'a> {
     bytes: &'a [u8],
     acknowledged_end: Option<usize>,
     replay: &'a mut Replay,
+    /// The end of the last record that was replayed.
+    records_end: usize,
     damaged: bool,
 }
 
@@ -342,6 +352,7 @@ impl<'a> Scan<'a> {
             start: at(offset),
             end: at(framed.end),
         };
+        self.records_end = framed.end;
         self.replay.records += 1;
         self.replay.bytes += framed.record.payload.len() as u64;
         apply(span, framed.record)

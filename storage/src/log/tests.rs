@@ -98,6 +98,137 @@ fn old_segments_go_and_numbers_are_not_used_twice() {
     assert_eq!(append(&mut log, "x").unwrap().start.segment, end.segment);
 }
 
+fn segments(fs: &FaultyFs) -> Vec<String> {
+    let entries = fs.read_dir(Path::new(DIR)).unwrap();
+    entries
+        .into_iter()
+        .map(|e| e.name.trim_start_matches('0').to_owned())
+        .collect()
+}
+
+#[test]
+fn a_log_whose_records_are_all_in_parts_is_empty() {
+    let fs = FaultyFs::new(1);
+    let (mut log, _, _) = open(&fs);
+    let first = append(&mut log, "first").unwrap();
+    let second = append(&mut log, "second").unwrap();
+    assert_eq!(log.remove_below(first.end).unwrap(), 0);
+    assert_eq!(
+        segments(&fs),
+        ["1.wal"],
+        "what comes after the position is needed"
+    );
+    assert_eq!(log.remove_below(second.end).unwrap(), 1);
+    let (operations, size) = (fs.operations(), log.size_bytes());
+    assert_eq!((segments(&fs), size), (vec!["2.wal".to_owned()], 32));
+    for position in [second.end, log.position()] {
+        assert_eq!(log.remove_below(position).unwrap(), 0);
+    }
+    assert_eq!(
+        fs.operations(),
+        operations,
+        "nothing is done where nothing is new"
+    );
+    drop(log);
+    // The position is the end of a segment that is gone, at this start and at the next ones.
+    for _ in 0..2 {
+        fs.crash();
+        let (mut log, replay, seen) = open_with(&fs, options(1 << 20), second.end).unwrap();
+        assert!(seen.is_empty() && replay.damages.is_empty(), "{replay:?}");
+        assert_eq!(log.remove_below(second.end).unwrap(), 0);
+        assert_eq!(segments(&fs), ["2.wal"]);
+    }
+    let (mut log, _, _) = open_with(&fs, options(1 << 20), second.end).unwrap();
+    let third = append(&mut log, "third").unwrap();
+    assert_eq!(third.start.segment, 3);
+    log.seal().unwrap();
+    drop(log);
+    let (mut log, replay, seen) = open_with(&fs, options(1 << 20), second.end).unwrap();
+    assert_eq!((seen.len(), replay.damages.len()), (1, 0));
+    assert_eq!(log.remove_below(third.end).unwrap(), 2, "a seal is no record");
+    assert_eq!((segments(&fs), log.size_bytes()), (vec!["4.wal".to_owned()], 32));
+    drop(log);
+    let (_, replay, _) = open_with(&fs, options(1 << 20), third.end).unwrap();
+    assert!(replay.damages.is_empty(), "{replay:?}");
+}
+
+#[test]
+fn a_segment_that_the_next_one_names_further_than_the_position_stays() {
+    let fs = FaultyFs::new(1);
+    let (mut log, _, _) = open(&fs);
+    let end = append(&mut log, "flushed").unwrap().end;
+    log.seal().unwrap();
+    append(&mut log, "more").unwrap();
+    drop(log);
+    for _ in 0..3 {
+        let (_, replay, seen) = open_with(&fs, options(1 << 20), end).unwrap();
+        assert_eq!((seen.len(), replay.damages.len()), (1, 0), "{replay:?}");
+    }
+}
+
+#[test]
+fn a_start_tidies_up_after_a_rotation_that_was_cut_short() {
+    let fs = FaultyFs::new(1);
+    let (mut log, _, _) = open(&fs);
+    let end = append(&mut log, "x").unwrap().end;
+    fs.fail_nth(Operation::Name, 2, std::io::ErrorKind::Other);
+    log.remove_below(end).unwrap_err();
+    assert_eq!(segments(&fs), ["1.wal", "2.wal"]);
+    drop(log);
+    fs.crash();
+    let (log, replay, seen) = open_with(&fs, options(1 << 20), end).unwrap();
+    assert!(seen.is_empty() && replay.damages.is_empty());
+    assert_eq!((segments(&fs), log.size_bytes()), (vec!["2.wal".to_owned()], 32));
+}
+
+/// The power fails, or an operation does, at each step of a rotation.
+#[test]
+fn a_rotation_loses_nothing_wherever_it_stops() {
+    use std::io::ErrorKind::{Other, StorageFull};
+    let steps = 12;
+    let faults = (0..steps).flat_map(|step| {
+        let operations = [
+            Operation::Name,
+            Operation::Write,
+            Operation::Sync,
+            Operation::SyncDir,
+        ];
+        let failing = operations.map(|o| [(step, Some((o, Other))), (step, Some((o, StorageFull)))]);
+        failing.into_iter().flatten().chain([(step, None)])
+    });
+    for (step, fault) in faults.collect::<Vec<_>>() {
+        for seed in 0..20 {
+            let fs = FaultyFs::new(seed);
+            let (mut log, _, _) = open(&fs);
+            let end = append(&mut log, "flushed").unwrap().end;
+            match fault {
+                Some((operation, kind)) => fs.fail_nth(operation, step + 1, kind),
+                None => fs.fail_power_after(step),
+            }
+            let rotated = log.remove_below(end);
+            let mut expected = Vec::new();
+            let appended = append(&mut log, "acknowledged");
+            if appended.is_ok() {
+                expected.push("acknowledged");
+            }
+            drop(log);
+            fs.crash();
+            let context = format!("step {step}, {fault:?}, seed {seed}: {rotated:?}, {appended:?}");
+            let (mut log, replay, seen) = open_with(&fs, options(1 << 20), end).unwrap();
+            let seen: Vec<_> = seen
+                .iter()
+                .map(|(_, _, p)| std::str::from_utf8(p).unwrap())
+                .collect();
+            assert!(replay.damages.is_empty(), "{context}: {replay:?}");
+            // Of a write that failed for lack of power the disk may hold all.
+            let is_kept = appended.is_err() && seen == ["acknowledged"];
+            assert!(seen == expected || is_kept, "{context}: {seen:?}");
+            let place = append(&mut log, "later").unwrap().start;
+            assert!(place > appended.map_or(end, |span| span.start), "{context}");
+        }
+    }
+}
+
 #[test]
 fn an_unfinished_tail_is_cut_and_the_log_goes_on() {
     let fs = FaultyFs::new(1);

@@ -9,7 +9,7 @@ use model::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use storage::{PartEntry, layout};
+use storage::{PartEntry, Position, layout};
 
 /// A series that no batch had for so many seconds may lose its slot …
 const IDLE_S: u32 = 30;
@@ -50,6 +50,7 @@ impl Tenant {
     fn flush_head(&self) -> Result<()> {
         let mut manifest = self.lock_manifest();
         let Some(frozen) = self.state_mut().freeze(&manifest) else {
+            self.remove_log(manifest.log_position);
             return Ok(());
         };
         let flushed = self.flush_frozen(&mut manifest, &frozen);
@@ -79,10 +80,15 @@ impl Tenant {
         next.parts.extend(entries.iter().cloned());
         self.replace_parts(manifest, next, &entries, |state| state.frozen = None)?;
         self.context.metrics.replaced.add(replaced);
-        if let Err(e) = self.commit.remove_below(frozen.position) {
+        self.remove_log(frozen.position);
+        Ok(())
+    }
+
+    /// Removes what the manifest makes needless of the log. Costs nothing when that was done before.
+    fn remove_log(&self, position: Position) {
+        if let Err(e) = self.commit.remove_below(position) {
             tracing::warn!(tenant = %self.name, error = %e, "old log segments stay until the next flush");
         }
-        Ok(())
     }
 
     /// Writes the series that the catalog has in memory only to segments: all that there are now.

@@ -29,9 +29,6 @@ pub struct VerifyArgs {
     pub data: DataDirArgs,
 }
 
-/// All stores, in the order in which they are shown.
-pub(super) const STORES: [StoreName; 3] = [StoreName::Metrics, StoreName::Logs, StoreName::Traces];
-
 /// Checks everything and tells what is wrong.
 ///
 /// # Errors
@@ -62,7 +59,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode> {
 /// What there is on disk.
 pub(super) fn everything(fs: &dyn Fs, data: &Path) -> model::Result<Vec<(StoreName, Tenant)>> {
     let mut all = Vec::new();
-    for store in STORES {
+    for store in StoreName::ALL {
         let tenants = layout::tenants(fs, data, store)?;
         all.extend(tenants.into_iter().map(|tenant| (store, tenant)));
     }

@@ -4,6 +4,7 @@ use super::*;
 use model::plain::PlainStore;
 use model::{MatchOp, Matcher};
 use proptest::prelude::*;
+use std::path::PathBuf;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -11,6 +12,7 @@ enum Step {
     Flush,
     Merge,
     Compact,
+    Snapshot,
     Reopen,
     Kill,
     Delete(Predicate, i64, i64),
@@ -75,6 +77,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Flush),
         2 => Just(Step::Merge),
         1 => Just(Step::Compact),
+        1 => Just(Step::Snapshot),
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
         2 => (any_predicate(), any_time(), -5i64..100_000_000).prop_map(|(p, start, len)| Step::Delete(p, start, start + len)),
@@ -142,8 +145,11 @@ proptest! {
         steps in prop::collection::vec(any_step(), 1..25),
         asks in prop::collection::vec((any_predicate(), any_time(), -5i64..200_000_000), 1..5),
         cache_bytes in prop::sample::select(vec![0, 3000, 1 << 20]),
+        links in any::<bool>(),
     ) {
         let (fs, clock, plain) = (FaultyFs::new(1), clock(), PlainStore::default());
+        let mut snapshots = Vec::new();
+        fs.set_links(links);
         let options = Options { cache_bytes, ..options() };
         let mut store = open_with(&fs, options.clone(), &clock).unwrap();
         for step in steps {
@@ -170,6 +176,12 @@ proptest! {
                     store.clean().unwrap();
                     prop_assert_eq!(store.stats().tombstones, 0);
                 }
+                Step::Snapshot => {
+                    let to = PathBuf::from(format!("/snapshots/{}", snapshots.len()));
+                    let taken = store.snapshot(&to, false).unwrap();
+                    prop_assert_eq!(taken.copied_bytes, if links { 0 } else { taken.bytes });
+                    snapshots.push((to, rows(&plain, &everything()).unwrap()));
+                }
                 Step::Reopen | Step::Kill => {
                     if matches!(step, Step::Reopen) {
                         store.close().unwrap();
@@ -181,6 +193,10 @@ proptest! {
             }
         }
         prop_assert_eq!(rows(&store, &everything()).unwrap(), rows(&plain, &everything()).unwrap());
+        for (path, expected) in snapshots {
+            let opened = Store::open(Arc::new(fs.clone()), &path, options.clone(), clock.clone(), &NoMeter).unwrap();
+            prop_assert_eq!(rows(&opened, &everything()).unwrap(), expected);
+        }
         for (predicate, start, len) in asks {
             let request = request(predicate, start, start + len);
             prop_assert_eq!(rows(&store, &request).unwrap(), rows(&plain, &request).unwrap());

@@ -2,8 +2,20 @@
 
 use super::*;
 use std::collections::BTreeSet;
-use storage::Rng;
 use storage::faulty_fs::Operation;
+use storage::verify::{self, Event};
+use storage::{DataDir, Rng, Snapshots, snapshot};
+
+/// The values that a series and time may have.
+type Allowed = BTreeMap<(Labels, i64), BTreeSet<u64>>;
+
+/// What the clients knew when a snapshot was asked for.
+struct Promise {
+    allowed: Allowed,
+    acknowledged: BTreeMap<(Labels, i64), u64>,
+    /// Whether they were told that it is there.
+    is_told: bool,
+}
 
 /// What the clients know.
 struct Sim {
@@ -12,12 +24,14 @@ struct Sim {
     clock: Arc<ManualClock>,
     /// The values that a series and time may have: what was acknowledged last, or any write without an answer
     /// since.
-    allowed: BTreeMap<(Labels, i64), BTreeSet<u64>>,
+    allowed: Allowed,
     /// The series and times that must be there, with the value that was acknowledged.
     acknowledged: BTreeMap<(Labels, i64), u64>,
+    snapshots: BTreeMap<String, Promise>,
     sequence: u64,
     next_value: u64,
     taken: u64,
+    taken_snapshots: u64,
 }
 
 impl Sim {
@@ -28,9 +42,11 @@ impl Sim {
             clock: clock(),
             allowed: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
             sequence: 0,
             next_value: 1,
             taken: 0,
+            taken_snapshots: 0,
         }
     }
 
@@ -51,33 +67,14 @@ impl Sim {
     /// Looks at everything. After a start each value is settled: what is seen was on the disk or replayed from it,
     /// and what is not seen is gone for good. Before one, a write without an answer may still come to light.
     fn check(&mut self, store: &Store, is_start: bool) {
-        let request = everything();
-        let found = rows(store, &request).unwrap();
-        assert!(
-            request.budget.warnings().is_empty(),
-            "{:?}",
-            request.budget.warnings()
-        );
-        let mut seen = BTreeSet::new();
-        for (labels, samples, ..) in found {
-            assert!(
-                samples.is_sorted_by(|a, b| a.0 < b.0),
-                "each time once: {samples:?}"
-            );
-            for (time, bits) in samples {
-                let key = (labels.clone(), time);
-                let allowed = self.allowed.get(&key);
-                assert!(
-                    allowed.is_some_and(|a| a.contains(&bits)),
-                    "{key:?} has {bits}, not one of {allowed:?}"
-                );
-                if is_start {
-                    self.allowed.insert(key.clone(), BTreeSet::from([bits]));
-                }
-                seen.insert(key);
-            }
-        }
+        let seen = check_values(store, &self.allowed);
         if is_start {
+            for (labels, samples, ..) in rows(store, &everything()).unwrap() {
+                for (time, bits) in samples {
+                    self.allowed
+                        .insert((labels.clone(), time), BTreeSet::from([bits]));
+                }
+            }
             self.allowed.retain(|key, _| seen.contains(key));
         }
         for key in self.acknowledged.keys() {
@@ -154,14 +151,86 @@ impl Sim {
         }
     }
 
+    /// Takes a snapshot while the disk does what it likes.
+    fn snapshot(&mut self, store: &Store) {
+        let name = format!("20231114T221320Z-{:016x}", self.snapshots.len());
+        let snapshots = Snapshots::open(Arc::new(self.fs.clone()), Path::new("/data"), 1000);
+        self.fs.set_links(!self.rng.one_in(3));
+        let promise = Promise {
+            allowed: self.allowed.clone(),
+            acknowledged: self.acknowledged.clone(),
+            is_told: false,
+        };
+        self.snapshots.insert(name.clone(), promise);
+        let (fs, rng) = (self.fs.clone(), &mut self.rng);
+        let taken = snapshots.create(&name, |to| {
+            match rng.below(8) {
+                0 | 1 => fs.fail_power_after(rng.below(60)),
+                2 => fs.set_capacity(Some(fs.used_bytes() + rng.below(3000))),
+                3 => fs.set_error_rate(Operation::Name, 0.1),
+                4 => fs.set_error_rate(Operation::SyncDir, 0.1),
+                _ => {}
+            }
+            store.snapshot(to, false)
+        });
+        if let Some(promise) = self.snapshots.get_mut(&name) {
+            promise.is_told = taken.is_ok();
+        }
+        // What was left unfinished goes when there is room and power again, and no list shows it.
+        let listed = snapshots.list().unwrap_or_default();
+        assert!(taken.is_err() || listed.iter().any(|s| s.name == name) || self.fs.is_powerless());
+    }
+
+    /// Every snapshot that there is, whether somebody was told of it or not, is whole; and those that somebody was
+    /// told of are there. Called after a start.
+    fn check_snapshots(&mut self) {
+        let fs: Arc<dyn Fs> = Arc::new(self.fs.clone());
+        let snapshots = Snapshots::open(fs.clone(), Path::new("/data"), 1000);
+        let listed: Vec<String> = snapshots.list().unwrap().into_iter().map(|s| s.name).collect();
+        let there: Vec<String> = (fs.read_dir(Path::new("/data/snapshots")).into_iter().flatten())
+            .map(|e| e.name)
+            .collect();
+        assert_eq!(there, listed, "nothing unfinished stays");
+        for (name, promise) in std::mem::take(&mut self.snapshots) {
+            if !listed.contains(&name) {
+                assert!(!promise.is_told, "{name} is gone");
+                continue;
+            }
+            self.taken_snapshots += 1;
+            let from = Path::new("/data/snapshots").join(&name);
+            for tenant in layout::tenants(fs.as_ref(), &from, StoreName::Metrics).unwrap() {
+                verify::store(&fs, &from, &tenant, StoreName::Metrics, &mut |event| {
+                    assert!(!matches!(event, Event::Problem(_)), "{name}: {event:?}");
+                });
+            }
+            if promise.allowed.is_empty() {
+                continue;
+            }
+            let to = DataDir::open(fs.clone(), Path::new("/restored")).unwrap();
+            snapshot::restore(&fs, &from, &to, &mut |_| {}).unwrap();
+            let restored =
+                Store::open(fs.clone(), to.root(), options(), self.clock.clone(), &NoMeter).unwrap();
+            let seen = check_values(&restored, &promise.allowed);
+            let lost = promise.acknowledged.keys().find(|key| !seen.contains(*key));
+            assert!(
+                lost.is_none(),
+                "{name}: {lost:?} was acknowledged before and is not in it"
+            );
+            drop((restored, to));
+            fs.remove_dir_all(Path::new("/restored")).unwrap();
+            snapshots.remove(&name).unwrap();
+        }
+    }
+
     fn life(&mut self) {
         let store = self.open();
         self.check(&store, true);
+        self.check_snapshots();
         if self.rng.one_in(2) {
             self.fs.fail_power_after(self.rng.below(120));
         }
         for _ in 0..self.rng.below(25) {
-            match self.rng.below(28) {
+            match self.rng.below(30) {
                 0 => self
                     .fs
                     .set_capacity(Some(self.fs.used_bytes() + self.rng.below(2000))),
@@ -178,6 +247,7 @@ impl Sim {
                 13 | 14 => self.delete(&store),
                 15 => drop(store.clean()),
                 16 => self.pass_time(),
+                17 | 18 => self.snapshot(&store),
                 _ => self.write(&store),
             }
         }
@@ -195,24 +265,53 @@ impl Sim {
     }
 }
 
+/// What a store shows: each time once, and only values that it may have.
+fn check_values(store: &Store, allowed: &Allowed) -> BTreeSet<(Labels, i64)> {
+    let request = everything();
+    let found = rows(store, &request).unwrap();
+    let warnings = request.budget.warnings();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let mut seen = BTreeSet::new();
+    for (labels, samples, ..) in found {
+        assert!(
+            samples.is_sorted_by(|a, b| a.0 < b.0),
+            "each time once: {samples:?}"
+        );
+        for (time, bits) in samples {
+            let key = (labels.clone(), time);
+            let allowed = allowed.get(&key);
+            assert!(
+                allowed.is_some_and(|a| a.contains(&bits)),
+                "{key:?} has {bits}, not one of {allowed:?}"
+            );
+            seen.insert(key);
+        }
+    }
+    seen
+}
+
 #[test]
 fn simulated_lives_keep_what_was_acknowledged() {
-    let mut taken = 0;
+    let (mut taken, mut snapshots) = (0, 0);
     for seed in 0..seeds(1000) {
         let run = std::panic::catch_unwind(|| {
             let mut sim = Sim::new(seed);
             (0..6).for_each(|_| sim.life());
             let store = sim.open();
             sim.check(&store, true);
-            sim.taken
+            sim.check_snapshots();
+            (sim.taken, sim.taken_snapshots)
         });
         match run {
-            Ok(n) => taken += n,
+            Ok((samples, of_sim)) => {
+                taken += samples;
+                snapshots += of_sim;
+            }
             Err(cause) => {
                 eprintln!("seed {seed}");
                 std::panic::resume_unwind(cause);
             }
         }
     }
-    assert!(taken > 0);
+    assert!(taken > 0 && snapshots > 0, "{taken}, {snapshots}");
 }
