@@ -70,7 +70,7 @@ async fn each_token_opens_its_own_door() {
         let (client, push) = (binnacle.client().clone(), push.clone());
         async move {
             let mut request = client.request(method.parse().unwrap(), &url);
-            if method == "POST" && !url.ends_with("compact") {
+            if method == "POST" && !url.ends_with("compact") && !url.ends_with("snapshot") {
                 request = request.json(&push);
             }
             request = match token {
@@ -113,6 +113,16 @@ async fn each_token_opens_its_own_door() {
     check("POST", url("/loki/api/v1/push"), Some("w-token"), 204).await;
     check("POST", url("/-/compact"), Some("r-token"), 403).await;
     check("POST", url("/-/compact"), Some("a-token"), 200).await;
+    let snapshots = "/api/v1/admin/tsdb/snapshot";
+    for (method, path) in [("GET", snapshots), ("POST", snapshots), ("PUT", snapshots)] {
+        check(method, url(path), None, 401).await;
+        check(method, url(path), Some("r-token"), 403).await;
+        check(method, url(path), Some("w-token"), 403).await;
+        check(method, url(path), Some("a-token"), 200).await;
+    }
+    let one = url(&format!("{snapshots}/none"));
+    check("DELETE", one.clone(), Some("r-token"), 403).await;
+    check("DELETE", one, Some("a-token"), 404).await;
     // Without a token: only whether it lives, and the empty page with its field for one.
     for path in ["/", "/-/healthy", "/-/ready"] {
         check("GET", url(path), None, 200).await;

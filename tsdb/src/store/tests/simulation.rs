@@ -198,12 +198,14 @@ impl Sim {
             }
             self.taken_snapshots += 1;
             let from = Path::new("/data/snapshots").join(&name);
-            for tenant in layout::tenants(fs.as_ref(), &from, StoreName::Metrics).unwrap() {
-                verify::store(&fs, &from, &tenant, StoreName::Metrics, &mut |event| {
+            let tenants = layout::tenants(fs.as_ref(), &from, StoreName::Metrics).unwrap();
+            for tenant in &tenants {
+                verify::store(&fs, &from, tenant, StoreName::Metrics, &mut |event| {
                     assert!(!matches!(event, Event::Problem(_)), "{name}: {event:?}");
                 });
             }
-            if promise.allowed.is_empty() {
+            if tenants.is_empty() {
+                assert!(promise.acknowledged.is_empty());
                 continue;
             }
             let to = DataDir::open(fs.clone(), Path::new("/restored")).unwrap();
