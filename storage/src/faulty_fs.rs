@@ -714,7 +714,11 @@ impl Fs for FaultyFs {
         }
         // Renamed and removed since the last sync: on the disk the names are the old ones.
         let mut former = path.to_owned();
-        for change in state.pending.values_mut().flat_map(|c| c.extract_if(.., |c| renames_to(c, path))) {
+        for change in state
+            .pending
+            .values_mut()
+            .flat_map(|c| c.extract_if(.., |c| renames_to(c, path)))
+        {
             if let Change::RenameDir(from, _) = change {
                 former = from;
             }

@@ -176,7 +176,9 @@ impl Copy {
 
 /// Refuses what would leave less than [`MIN_FREE_BYTES`].
 fn check_room(fs: &dyn Fs, path: &Path, needed: u64) -> Result<()> {
-    let space = fs.space(path).map_err(|e| Error::from(e).within(path.display()))?;
+    let space = fs
+        .space(path)
+        .map_err(|e| Error::from(e).within(path.display()))?;
     if space.free_bytes.saturating_sub(needed) >= MIN_FREE_BYTES {
         return Ok(());
     }

@@ -68,10 +68,7 @@ async fn load(url: String, stop: Arc<AtomicBool>, acknowledged: Arc<Mutex<Vec<u6
         let sample = remote_write::send(&client, &url, body).await;
         let line = serde_json::json!({ "streams": [{ "stream": { "app": "snapshot" },
             "values": [[format!("{at_ms}000000"), format!("line {n}")]] }] });
-        let line = client
-            .post(format!("{url}/loki/api/v1/push"))
-            .json(&line)
-            .send();
+        let line = client.post(format!("{url}/loki/api/v1/push")).json(&line).send();
         if sample.is_ok_and(|(status, _)| status < 300) && line.await.is_ok_and(|a| a.status().is_success()) {
             acknowledged.lock().unwrap().push(n);
         }
@@ -195,10 +192,16 @@ async fn a_snapshot_taken_under_load_answers_like_the_store() {
     assert_eq!(history(&binnacle, from_ms).await, before);
     let (samples, lines) = stored(&binnacle).await;
     for n in &promised {
-        assert!(samples.binary_search(n).is_ok(), "sample {n} was acknowledged before");
+        assert!(
+            samples.binary_search(n).is_ok(),
+            "sample {n} was acknowledged before"
+        );
         assert!(lines.binary_search(n).is_ok(), "line {n} was acknowledged before");
     }
-    assert!(samples.len() < acknowledged.lock().unwrap().len(), "it is of its time");
+    assert!(
+        samples.len() < acknowledged.lock().unwrap().len(),
+        "it is of its time"
+    );
     // It goes on from there, and both stand beside each other.
     write_history(&binnacle, from_ms).await;
     assert_eq!(history(&binnacle, from_ms).await, before);
@@ -216,7 +219,11 @@ async fn snapshots_are_limited_listed_and_removed() {
     write_history(&binnacle, now_ms() - 3_600_000).await;
     assert_eq!(names(&binnacle).await, [""; 0]);
     let (status, answer) = ask(&binnacle, "POST", &format!("{SNAPSHOT}?skip_head=perhaps")).await;
-    assert_eq!((status, &answer["errorType"]), (400, &"bad_data".into()), "{answer}");
+    assert_eq!(
+        (status, &answer["errorType"]),
+        (400, &"bad_data".into()),
+        "{answer}"
+    );
     let without_head = take(&binnacle, "?skip_head=true").await;
     let (status, answer) = ask(&binnacle, "PUT", SNAPSHOT).await;
     assert_eq!(status, 200, "{answer}");
@@ -258,7 +265,13 @@ async fn snapshots_are_limited_listed_and_removed() {
         damaged.0 == 1 && damaged.1.contains("nothing was restored"),
         "{damaged:?}"
     );
-    let anyway = ["restore", shown(&snapshot), "--data-dir", shown(&other), "--no-verify"];
+    let anyway = [
+        "restore",
+        shown(&snapshot),
+        "--data-dir",
+        shown(&other),
+        "--no-verify",
+    ];
     let anyway = tsdb(&anyway).await;
     assert_eq!(anyway.0, 0, "{}", anyway.1);
 

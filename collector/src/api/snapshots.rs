@@ -13,10 +13,7 @@ use serde_json::{Value, json};
 /// The routes; all of them need admin access.
 pub fn routes() -> axum::Router<Api> {
     axum::Router::new()
-        .route(
-            "/api/v1/admin/tsdb/snapshot",
-            get(list).post(create).put(create),
-        )
+        .route("/api/v1/admin/tsdb/snapshot", get(list).post(create).put(create))
         .route("/api/v1/admin/tsdb/snapshot/{name}", delete(remove))
 }
 

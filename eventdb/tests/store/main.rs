@@ -7,5 +7,6 @@ mod crash;
 mod faults;
 mod logs;
 mod samples;
+mod snapshots;
 mod support;
 mod traces;

@@ -167,6 +167,23 @@ fn a_segment_that_the_next_one_names_further_than_the_position_stays() {
 }
 
 #[test]
+fn a_full_disk_is_freed_by_what_is_removed() {
+    let fs = FaultyFs::new(1);
+    let (mut log, _, _) = open_with(&fs, options(40), Position::default()).unwrap();
+    let ends = ["a", "b", "c"].map(|text| append(&mut log, text).unwrap().end);
+    fs.set_capacity(Some(fs.used_bytes()));
+    assert_eq!(log.remove_below(ends[2]).unwrap(), 3);
+    assert_eq!(fs.used_bytes(), 32);
+    // And where that makes no room, the next time does.
+    let end = append(&mut log, "d").unwrap().end;
+    fs.set_capacity(Some(0));
+    assert_eq!(log.remove_below(end).unwrap_err().kind(), ErrorKind::Unavailable);
+    fs.set_capacity(None);
+    assert_eq!(log.remove_below(end).unwrap(), 1);
+    assert_eq!((fs.used_bytes(), log.size_bytes()), (32, 32));
+}
+
+#[test]
 fn a_start_tidies_up_after_a_rotation_that_was_cut_short() {
     let fs = FaultyFs::new(1);
     let (mut log, _, _) = open(&fs);

@@ -130,8 +130,8 @@ impl Snapshots {
     pub fn remove(&self, name: &str) -> Result<()> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.dir.join(name);
-        let exists = is_name(name)
-            && (self.fs.exists(&path)).map_err(|e| Error::from(e).within(path.display()))?;
+        let exists =
+            is_name(name) && (self.fs.exists(&path)).map_err(|e| Error::from(e).within(path.display()))?;
         if !exists {
             let message = format!("there is no snapshot {name:?}");
             return Err(Error::new(ErrorKind::NotFound, message));

@@ -45,7 +45,9 @@ pub type Contents = Vec<(StoreName, Vec<Tenant>)>;
 
 fn contents(fs: &Arc<dyn Fs>, from: &Path) -> Result<Contents> {
     verify::data_dir(fs.as_ref(), from).map_err(|e| e.within("no snapshot, or not a whole one"))?;
-    let has_log = fs.exists(&from.join("wal")).map_err(|e| Error::from(e).within(from.display()))?;
+    let has_log = fs
+        .exists(&from.join("wal"))
+        .map_err(|e| Error::from(e).within(from.display()))?;
     if has_log {
         return Err(Error::bad_data(format!(
             "{} is a data directory with a log, no snapshot; start a binnacle with it, or take a snapshot of it",

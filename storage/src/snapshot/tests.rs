@@ -26,7 +26,9 @@ fn part(fs: &FaultyFs, dir: &Path, id: u64) -> u64 {
     };
     let path = layout::part_file(dir, id);
     let mut writer = PartWriter::create(shared(fs), &path, kind).unwrap();
-    writer.section("text", format!("part {id}").repeat(1000).as_bytes()).unwrap();
+    writer
+        .section("text", format!("part {id}").repeat(1000).as_bytes())
+        .unwrap();
     writer.finish().unwrap()
 }
 
@@ -118,9 +120,8 @@ fn a_snapshot_outlives_the_files_that_it_was_made_of() {
         let manifest = store(&fs, "/d", StoreName::Metrics);
         let before = fs.used_bytes();
         let taken = create(&fs, &manifest, NAME).unwrap();
-        let bytes = verify::named_parts(
-            &verify::manifest(&shared(&fs), &dir("/d", StoreName::Metrics)).unwrap(),
-        );
+        let bytes =
+            verify::named_parts(&verify::manifest(&shared(&fs), &dir("/d", StoreName::Metrics)).unwrap());
         let bytes = bytes.iter().map(|p| p.size_bytes).sum();
         let copied_bytes = if links { 0 } else { bytes };
         assert_eq!(
@@ -134,11 +135,7 @@ fn a_snapshot_outlives_the_files_that_it_was_made_of() {
         );
         assert_eq!(files(&fs, &path()), FILES);
         let grown = fs.used_bytes() - before;
-        assert_eq!(
-            grown >= bytes,
-            !links,
-            "{grown} bytes more: links cost nothing"
-        );
+        assert_eq!(grown >= bytes, !links, "{grown} bytes more: links cost nothing");
         fs.remove_dir_all(&dir("/d", StoreName::Metrics)).unwrap();
         fs.crash();
         assert_whole(&fs, &path());
@@ -227,9 +224,7 @@ fn a_snapshot_is_whole_or_not_there() {
         }
         let result = match is_removal {
             true => folder.remove(NAME),
-            false => folder
-                .create(NAME, |to| take(&fs, &manifest, to))
-                .map(drop),
+            false => folder.create(NAME, |to| take(&fs, &manifest, to)).map(drop),
         };
         *(if result.is_ok() { &mut done } else { &mut failed }) += 1;
         let context = format!("{fault:?}, the {nth}th, {is_removal}: {result:?}");
@@ -336,11 +331,8 @@ fn a_restore_replaces_nothing() {
     let from = path();
     let from = from.to_str().unwrap();
     store(&fs, "/full", StoreName::Metrics);
-    fs.replace(
-        Path::new("/full/FORMAT"),
-        b"binnacle data directory, format 1\n",
-    )
-    .unwrap();
+    fs.replace(Path::new("/full/FORMAT"), b"binnacle data directory, format 1\n")
+        .unwrap();
     check(from, "/full", "/full has metrics of tenant default already");
     fs.create_dir_all(Path::new("/waiting/wal/team/metrics")).unwrap();
     fs.replace(
