@@ -69,18 +69,28 @@ fn contents(fs: &Arc<dyn Fs>, from: &Path) -> Result<Contents> {
 
 fn check_none(fs: &dyn Fs, data: &Path, store: StoreName) -> Result<()> {
     let tenants = layout::tenants(fs, data, store)?;
-    let Some(tenant) = tenants.first() else {
-        return Ok(());
+    let dir = data.join(store.as_str());
+    let refuse = |what: String| {
+        Err(Error::bad_data(format!(
+            "{} has {what} already, and a restore replaces nothing: choose an empty directory, or move {} and {}/*/{} \
+             away first",
+            data.display(),
+            dir.display(),
+            data.join("wal").display(),
+            store.as_str()
+        )))
     };
-    Err(Error::bad_data(format!(
-        "{} has {} of tenant {tenant} already, and a restore replaces nothing: choose an empty directory, or move {} and \
-         {}/*/{} away first",
-        data.display(),
-        store.as_str(),
-        data.join(store.as_str()).display(),
-        data.join("wal").display(),
-        store.as_str()
-    )))
+    if let Some(tenant) = tenants.first() {
+        return refuse(format!("{} of tenant {tenant}", store.as_str()));
+    }
+    match fs.read_dir(&dir) {
+        Ok(entries) => match entries.first() {
+            Some(entry) => refuse(format!("{:?} in {}", entry.name, dir.display())),
+            None => Ok(()),
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::from(e).within(dir.display())),
+    }
 }
 
 fn one_store(

@@ -341,6 +341,11 @@ fn a_restore_replaces_nothing() {
     )
     .unwrap();
     check(from, "/waiting", "/waiting has metrics of tenant team already");
+    fs.create_dir_all(Path::new("/odd/metrics")).unwrap();
+    fs.replace(Path::new("/odd/FORMAT"), b"binnacle data directory, format 1\n")
+        .unwrap();
+    fs.replace(Path::new("/odd/metrics/note.txt"), b"mine").unwrap();
+    check(from, "/odd", "/odd has \"note.txt\" in /odd/metrics already");
     check("/d/snapshots", "/new", "no snapshot, or not a whole one");
     check("/waiting", "/new", "is a data directory with a log");
     check("/new", "/new", "/new holds nothing");

@@ -206,6 +206,7 @@ impl Sim {
             }
             if tenants.is_empty() {
                 assert!(promise.acknowledged.is_empty());
+                snapshots.remove(&name).unwrap();
                 continue;
             }
             let to = DataDir::open(fs.clone(), Path::new("/restored")).unwrap();
