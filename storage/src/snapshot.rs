@@ -98,25 +98,25 @@ impl StoreSnapshot {
         fs.create_dir_all(&parts_dir)
             .map_err(|e| Error::from(e).within(parts_dir.display()))?;
         for part in verify::named_parts(&begun.manifest) {
-            begun.take(layout::part_file(from, part.id), layout::part_file(to, part.id))?;
+            begun.take(&layout::part_file(from, part.id), &layout::part_file(to, part.id))?;
             begun.taken.files += 1;
             begun.taken.bytes += part.size_bytes;
         }
         Ok(begun)
     }
 
-    fn take(&mut self, from: PathBuf, to: PathBuf) -> Result<()> {
+    fn take(&mut self, from: &Path, to: &Path) -> Result<()> {
         // Where one file cannot be linked the others cannot either.
         let linked = match self.copies.is_empty() {
-            true => self.fs.link(&from, &to),
+            true => self.fs.link(from, to),
             false => Err(ErrorKind::Unsupported.into()),
         };
         let taken = match linked {
-            Err(e) if cannot_link(&e) => self.fs.open(&from).map(|file| {
+            Err(e) if cannot_link(&e) => self.fs.open(from).map(|file| {
                 self.copies.push(Copy {
                     file,
-                    from: from.clone(),
-                    to,
+                    from: from.to_owned(),
+                    to: to.to_owned(),
                 });
             }),
             linked => linked,
