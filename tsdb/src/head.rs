@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 
 /// Samples of a block.
-const BLOCK_SAMPLES: usize = 16;
+const BLOCK_SAMPLES: usize = 8;
 /// Blocks that are allocated together.
 const PAGE_BLOCKS: usize = 1024;
 const NO_BLOCK: u32 = u32::MAX;

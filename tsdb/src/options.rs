@@ -57,7 +57,7 @@ impl Default for Options {
             max_tombstones: 1000,
             tombstone_delay_ms: 10 * 60_000,
             flush_samples: 2_000_000,
-            flush_samples_per_series: 32,
+            flush_samples_per_series: 16,
             flush_series: 250_000,
             flush_bytes: 512 << 20,
             flush_age_ms: 2 * 3_600_000,
