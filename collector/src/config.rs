@@ -459,7 +459,7 @@ mod tests {
         check("retention: { metrics: 0s }", "b.yml:1: retention.metrics");
         check(
             "retention:\n  metrics_rules:\n    - { match: '{job=}', keep: 1d }\n",
-            "b.yml:2: retention.metrics_rules[0].match",
+            "b.yml:3: retention.metrics_rules[0].match",
         );
         check(
             "retention:\n  metrics_rules:\n    - { match: 'up', keep: 0s }\n",
