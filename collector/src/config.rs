@@ -129,6 +129,12 @@ pub struct Retention {
     pub metrics_rules: Vec<MetricsRule>,
     /// The oldest days of samples are removed while the metrics of all tenants take more bytes on disk.
     pub metrics_max_bytes: Option<u64>,
+    /// Of samples rolled up to windows of 5 minutes; none are made when it is not there.
+    #[serde(with = "model::duration::serde_optional")]
+    pub metrics_5m: Option<Duration>,
+    /// Of samples rolled up to windows of an hour; none are made when it is not there.
+    #[serde(with = "model::duration::serde_optional")]
+    pub metrics_1h: Option<Duration>,
     /// Of log entries.
     #[serde(with = "model::duration::serde_text")]
     pub logs: Duration,
@@ -179,12 +185,40 @@ impl Retention {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+impl Retention {
+    /// Of rolled-up samples: the width of the windows, the key, and how long they are kept.
+    pub fn rolled_up(&self) -> impl Iterator<Item = (Duration, &'static str, Duration)> {
+        let kept = [
+            (300, "retention.metrics_5m", self.metrics_5m),
+            (3600, "retention.metrics_1h", self.metrics_1h),
+        ];
+        kept.into_iter()
+            .filter_map(|(seconds, key, kept)| Some((Duration::from_secs(seconds), key, kept?)))
+    }
+    /// Windows that go before what they stand for would never be seen.
+    fn check(&self) -> Result<()> {
+        let mut longest = ("retention.metrics", self.metrics);
+        for (_, key, kept) in self.rolled_up() {
+            if kept < longest.1 {
+                return Err(Error::bad_data(format!(
+                    "{key} must not be shorter than {}",
+                    longest.0
+                )));
+            }
+            longest = (key, kept);
+        }
+        Ok(())
+    }
+}
+
 impl Default for Retention {
     fn default() -> Self {
         Self {
             metrics: 30 * DAY,
             metrics_rules: Vec::new(),
             metrics_max_bytes: None,
+            metrics_5m: None,
+            metrics_1h: None,
             logs: 30 * DAY,
             traces: 14 * DAY,
         }
@@ -305,6 +339,7 @@ impl Config {
             return Err(Error::bad_data(format!("{key} must be more than zero")));
         }
         self.retention.rules()?;
+        self.retention.check()?;
         self.check_limits()?;
         let url = &self.external_url;
         if !url.is_empty()

@@ -42,6 +42,7 @@ impl Stores {
             retention_ms: Some(ms(config.retention.metrics)),
             retention_rules: config.retention.rules()?,
             retention_bytes: config.retention.metrics_max_bytes,
+            rollups: config.retention.rolled_up().map(rollup).collect(),
             log: log.clone(),
             ..tsdb::Options::default()
         };
@@ -155,6 +156,16 @@ impl Stores {
 /// Time between two rounds of upkeep.
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
+fn rollup((width, _, kept): (Duration, &str, Duration)) -> tsdb::Rollup {
+    tsdb::Rollup {
+        resolution_ms: ms(width),
+        retention_ms: ms(kept),
+    }
+}
+
 fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What one query may spend, and the means to stop it.
 
-use crate::{Clock, Error, ErrorKind, Result};
-use std::collections::BTreeSet;
+use crate::{Clock, Error, ErrorKind, Result, RolledUp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,6 +57,8 @@ struct Inner {
     started_ns: u64,
     cancel: CancelToken,
     warnings: Mutex<BTreeSet<String>>,
+    /// By resolution.
+    rolled_up: Mutex<BTreeMap<i64, RolledUp>>,
     pool: Option<Pool>,
 }
 
@@ -120,6 +122,7 @@ impl Budget {
             started_ns,
             cancel,
             warnings: Mutex::default(),
+            rolled_up: Mutex::default(),
             pool,
         }))
     }
@@ -185,6 +188,19 @@ impl Budget {
     pub fn warnings(&self) -> Vec<String> {
         let warnings = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         warnings.iter().cloned().collect()
+    }
+    /// Notes that a stretch of time was answered from rolled-up data. Of each resolution one stretch is kept, which holds
+    /// all that were noted.
+    pub fn note_rolled_up(&self, stretch: RolledUp) {
+        let mut all = self.0.rolled_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(stretch.resolution_ms).or_insert(stretch);
+        known.after_ms = known.after_ms.min(stretch.after_ms);
+        known.until_ms = known.until_ms.max(stretch.until_ms);
+    }
+    /// What was answered from rolled-up data, the widest windows first; for the infos of the query's result.
+    pub fn rolled_up(&self) -> Vec<RolledUp> {
+        let all = self.0.rolled_up.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().rev().copied().collect()
     }
     /// Fails when the query was cancelled or its time is over. Cheap enough for once per series or block.
     pub fn check(&self) -> Result<()> {
@@ -278,6 +294,22 @@ mod tests {
         assert_eq!(says(budget.check(), "timeout_ms"), ErrorKind::Timeout);
         budget.clone().cancel_token().cancel();
         assert_eq!(says(budget.check(), "cancelled"), ErrorKind::Cancelled);
+    }
+
+    #[test]
+    fn of_each_resolution_one_stretch_is_noted() {
+        let budget = Budget::unlimited();
+        let stretch = |resolution_ms, after_ms, until_ms| RolledUp {
+            after_ms,
+            until_ms,
+            resolution_ms,
+        };
+        for noted in [stretch(5, 20, 30), stretch(60, 0, 20), stretch(5, 25, 40)] {
+            budget.clone().note_rolled_up(noted);
+        }
+        assert_eq!(budget.rolled_up(), [stretch(60, 0, 20), stretch(5, 20, 40)]);
+        let of = |time_ms| RolledUp::resolution_at(&budget.rolled_up(), time_ms);
+        assert_eq!([0, 1, 20, 21, 40, 41].map(of), [0, 60, 60, 5, 5, 0]);
     }
 
     #[test]

@@ -84,6 +84,24 @@ pub mod serde_text {
     }
 }
 
+/// For `#[serde(with = "model::duration::serde_optional")]`: as [`serde_text`], or nothing. The field needs a default.
+pub mod serde_optional {
+    use serde::{Deserializer, Serializer};
+    use std::time::Duration;
+
+    /// Writes the text form.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::serde_text::serialize(duration, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+    /// Reads the text form.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        super::serde_text::deserialize(deserializer).map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

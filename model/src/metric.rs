@@ -1,6 +1,7 @@
 //! Metrics: samples, native histograms, exemplars, metadata.
 
 use crate::Labels;
+use std::sync::Arc;
 
 /// The bits of the NaN that marks a series as ended, as Prometheus writes it.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -143,4 +144,29 @@ pub struct SeriesData {
     pub start_timestamps_ms: Vec<i64>,
     /// Native histogram samples, ascending.
     pub histograms: Vec<HistogramSample>,
+    /// How many samples each value stands for: as many as timestamps, or none when each stands for itself. Where it is
+    /// more than one, the value is the sum of them, or what the hints of the request made the store choose.
+    pub counts: Vec<u32>,
+    /// Which times were answered from rolled-up data, ascending and disjoint; empty when none was.
+    pub rolled_up: Arc<[RolledUp]>,
+}
+
+/// A stretch of time in which a point stands for a window: the one that ends at the point's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RolledUp {
+    /// The stretch begins after this time: milliseconds since the epoch.
+    pub after_ms: i64,
+    /// The last time in it.
+    pub until_ms: i64,
+    /// The width of the windows.
+    pub resolution_ms: i64,
+}
+
+impl RolledUp {
+    /// The width of the window that a point at a time stands for; 0 where points are samples as they came.
+    pub fn resolution_at(stretches: &[Self], time_ms: i64) -> i64 {
+        let at = stretches.partition_point(|s| s.until_ms < time_ms);
+        let stretch = stretches.get(at).filter(|s| s.after_ms < time_ms);
+        stretch.map_or(0, |s| s.resolution_ms)
+    }
 }

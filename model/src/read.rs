@@ -29,6 +29,18 @@ impl Columns {
     };
 }
 
+/// Which samples a query wants where there are rolled-up ones besides those that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Resolution {
+    /// Rolled-up ones only where the others have ended.
+    #[default]
+    Auto,
+    /// Never rolled-up ones.
+    Raw,
+    /// Those of the widest windows up to so many milliseconds; where there are none, as [`Resolution::Auto`].
+    AtMost(i64),
+}
+
 /// What the query is going to do with the data. A store may ignore all of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Hints {
@@ -42,6 +54,8 @@ pub struct Hints {
     pub grouping: Option<(Vec<String>, bool)>,
     /// Upper bound on the number of series or streams that can matter, for labels-only requests.
     pub series_limit: Option<usize>,
+    /// Whether rolled-up data will do.
+    pub resolution: Resolution,
 }
 
 /// What to read.
@@ -109,7 +123,8 @@ pub struct Scan<B> {
     pub aggregate: Answer,
     /// The rows. Logs and spans: batches come ordered by their newest row for [`Direction::Backward`] (newest
     /// first) and by their oldest for [`Direction::Forward`], so a caller with a limit can stop as soon as no
-    /// later batch can matter. Metrics: a series comes whole, in one batch. The time range is always exact.
+    /// later batch can matter. Metrics: a series comes whole, in one batch. The time range is exact, but where a series
+    /// begins with rolled-up data it goes back by one window, so that one ends before the range begins.
     pub batches: Box<dyn Iterator<Item = Result<ScanBatch<B>>> + Send>,
 }
 

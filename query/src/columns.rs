@@ -267,11 +267,10 @@ pub(crate) fn into_matrix(
             .filter(|(_, v)| !is_absent(*v))
             .unzip();
         matrix.push(SeriesData {
-            start_timestamps_ms: Vec::new(),
             labels: column.labels,
             timestamps_ms,
             values,
-            histograms: Vec::new(),
+            ..SeriesData::default()
         });
     }
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));

@@ -13,7 +13,9 @@ mod window;
 
 use crate::columns::{Column, Steps, drop_names, into_matrix, into_vector};
 use eval::{Evaluator, Value};
-use model::{Budget, Error, Labels, Matcher, QueryLimits, Read, Result, Sample, SeriesData, Tenant};
+use model::{
+    Budget, Error, Labels, Matcher, QueryLimits, Read, Resolution, Result, Sample, SeriesData, Tenant,
+};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -79,6 +81,8 @@ pub struct Options {
     pub max_points_per_series: u64,
     /// Bytes of one answer, as held in memory.
     pub max_response_bytes: u64,
+    /// Whether rolled-up data is wanted where there are samples as they came.
+    pub resolution: Resolution,
 }
 
 impl Default for Options {
@@ -94,6 +98,7 @@ impl From<&QueryLimits> for Options {
             subquery_step_ms: 60_000,
             max_points_per_series: limits.max_points_per_series,
             max_response_bytes: limits.max_response_bytes,
+            resolution: Resolution::Auto,
         }
     }
 }
@@ -113,6 +118,13 @@ impl Engine {
     /// An engine with options, for instance from the limits of the configuration.
     pub fn with_options(store: Arc<dyn Read<SeriesData>>, options: Options) -> Self {
         Self { store, options }
+    }
+    /// The same engine for queries that want rolled-up data, or none.
+    #[must_use]
+    pub fn at_resolution(&self, resolution: Resolution) -> Self {
+        let mut engine = self.clone();
+        engine.options.resolution = resolution;
+        engine
     }
     /// Evaluates an expression at one time.
     ///
@@ -204,7 +216,8 @@ impl Engine {
 
 impl Evaluator<'_> {
     fn result(self, value: QueryValue) -> QueryResult {
-        let notes = self.notes.into_inner();
+        let mut notes = self.notes.into_inner();
+        notes.rolled_up(&self.budget.rolled_up());
         QueryResult {
             value,
             warnings: self.budget.warnings().into_iter().chain(notes.warnings).collect(),

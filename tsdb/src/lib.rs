@@ -6,6 +6,8 @@
 //! Nothing here looks at a clock or starts work by itself: the program calls [`Store::maintain`] every second or so, and
 //! [`Store::merge`] beside it.
 //!
+//! Days that are over are rolled up to windows (`rollup`, `tenant/rollup`), which stay when the samples go.
+//!
 //! The way of a sample: `tenant/intake` finds its series, `record` writes the batch to the log, `head` takes it,
 //! `tenant/flush` writes it to a file of `samples`, `tenant/merge` makes larger ones, `tenant/scan` reads them all.
 
@@ -20,6 +22,7 @@ pub mod metrics;
 mod options;
 mod pack;
 mod record;
+mod rollup;
 mod samples;
 mod store;
 mod tenant;
@@ -27,5 +30,5 @@ mod tombstones;
 mod validate;
 
 pub use catalog::Cardinality;
-pub use options::{Options, RetentionRule, Stats};
+pub use options::{Options, RetentionRule, Rollup, Stats};
 pub use store::Store;

@@ -72,6 +72,12 @@ pub static REMOVED: MetricDef = counter(
     "Samples removed: older than the retention, than the retention of their series, to keep the size, or deleted.",
     &["reason"],
 );
+/// Days rolled up.
+pub static ROLLUPS: MetricDef = counter(
+    "binnacle_tsdb_rollups_total",
+    "Days of samples rolled up to windows, by outcome; of those given up the samples are gone.",
+    &["outcome"],
+);
 /// Damage met while reading.
 pub static UNREADABLE: MetricDef = counter(
     "binnacle_tsdb_unreadable_total",
@@ -127,6 +133,7 @@ pub static ALL: &[&MetricDef] = &[
     &FLUSHES,
     &MERGES,
     &REMOVED,
+    &ROLLUPS,
     &UNREADABLE,
     &HEAD_SERIES,
     &CATALOG_SERIES,
@@ -197,6 +204,9 @@ pub(crate) struct Metrics {
     pub removed_by_size: Counter,
     pub removed_by_rule: Counter,
     pub removed_by_deletion: Counter,
+    pub rolled_up: Counter,
+    pub roll_up_failed: Counter,
+    pub roll_up_given_up: Counter,
     pub unreadable: Counter,
     pub head_series: Gauge,
     pub catalog_series: Gauge,
@@ -227,6 +237,9 @@ impl Metrics {
             removed_by_size: meter.counter(&REMOVED, &["size"]),
             removed_by_rule: meter.counter(&REMOVED, &["rule"]),
             removed_by_deletion: meter.counter(&REMOVED, &["deleted"]),
+            rolled_up: meter.counter(&ROLLUPS, &["done"]),
+            roll_up_failed: meter.counter(&ROLLUPS, &["failed"]),
+            roll_up_given_up: meter.counter(&ROLLUPS, &["given_up"]),
             unreadable: meter.counter(&UNREADABLE, &[]),
             head_series: meter.gauge(&HEAD_SERIES, &[]),
             catalog_series: meter.gauge(&CATALOG_SERIES, &[]),

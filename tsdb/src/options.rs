@@ -1,6 +1,7 @@
 //! What a store can be told, and what it says about itself.
 
-use model::{IngestLimits, Predicate};
+use crate::samples::PARTITION_MS;
+use model::{Error, IngestLimits, Predicate, Result};
 use storage::{CommitOptions, LogOptions};
 
 /// How a [`crate::Store`] works. The defaults suit a node with a few gigabytes.
@@ -20,6 +21,9 @@ pub struct Options {
     pub max_tombstones: usize,
     /// How long a deletion waits for others before parts are written anew, in milliseconds.
     pub tombstone_delay_ms: u64,
+    /// What is kept longer than the samples themselves: windows that sum them up. Queries use them where the samples
+    /// have ended.
+    pub rollups: Vec<Rollup>,
     /// A tenant's head is flushed to parts when it holds this many samples; earlier when there are few series, later
     /// when there are many.
     pub flush_samples: u64,
@@ -47,6 +51,15 @@ pub struct Options {
     pub commit: CommitOptions,
 }
 
+/// Windows that samples are rolled up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollup {
+    /// The width of the windows: a part of a day, and a multiple of the next narrower one.
+    pub resolution_ms: u64,
+    /// Windows that end earlier than this many milliseconds ago are not shown, and removed.
+    pub retention_ms: u64,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -56,6 +69,7 @@ impl Default for Options {
             retention_bytes: None,
             max_tombstones: 1000,
             tombstone_delay_ms: 10 * 60_000,
+            rollups: Vec::new(),
             flush_samples: 2_000_000,
             flush_samples_per_series: 16,
             flush_series: 250_000,
@@ -88,6 +102,21 @@ const HEAD_SAMPLES_OF_FEW: u64 = 120;
 const MIN_FLUSH_SAMPLES: u64 = 100_000;
 
 impl Options {
+    /// Refuses widths of windows that do not fit each other.
+    pub(crate) fn check(&self) -> Result<()> {
+        let mut widths: Vec<u64> = self.rollups.iter().map(|r| r.resolution_ms).collect();
+        widths.sort_unstable();
+        widths.push(PARTITION_MS as u64);
+        let fit = widths
+            .windows(2)
+            .all(|w| w[0] > 1 && w[0] < w[1] && w[1].is_multiple_of(w[0]));
+        if fit || self.rollups.is_empty() {
+            return Ok(());
+        }
+        Err(Error::bad_data(
+            "the windows of rolled-up samples must be parts of a day, and wider ones multiples of the narrower",
+        ))
+    }
     /// The samples at which a head with so many active series is flushed.
     pub(crate) fn flush_samples_at(&self, series: u64) -> u64 {
         (series * HEAD_SAMPLES_OF_FEW)

@@ -18,7 +18,7 @@ pub(crate) use build::Builder;
 pub(crate) use directory::Located;
 #[cfg(test)]
 pub(crate) use merge::KeepAll;
-pub(crate) use merge::{Dropped, Fate, Merged, Reason, Sieve, merge};
+pub(crate) use merge::{Cursor, Dropped, Fate, Merged, Reason, Sieve, merge};
 pub(crate) use part::Part;
 pub(crate) use read::Reader;
 pub(crate) use run::Run;
@@ -65,7 +65,8 @@ pub(crate) struct PartMeta {
     pub samples: u64,
     /// Within a partition the sample of a higher generation supersedes that of a lower one.
     pub generation: u64,
-    /// 0 for samples as they came; otherwise the width of the windows that they were summed up by.
+    /// 0 for samples as they came; otherwise the width of the windows that they were rolled up to, and ids are those of
+    /// `rollup::id_in_file`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resolution_ms: u64,
     /// Deletions up to this number are done in this file, besides those that its generation is above.

@@ -45,6 +45,7 @@ impl Store {
         clock: Arc<dyn Clock>,
         meter: &dyn Meter,
     ) -> Result<Self> {
+        options.check()?;
         let names = layout::tenants(fs.as_ref(), data_dir, StoreName::Metrics)?;
         let context = Arc::new(Context {
             cache: Arc::new(Cache::new(options.cache_bytes)),
@@ -77,11 +78,13 @@ impl Store {
     pub fn flush(&self) -> Result<()> {
         self.each(Tenant::flush)
     }
-    /// Writes every head into parts, and merges the parts of each day into one.
+    /// Writes every head into parts, merges the parts of each day into one, and rolls up the days that are due.
     pub fn compact(&self) -> Result<()> {
         self.each(|tenant| {
             tenant.flush()?;
-            tenant.merge_all()
+            tenant.merge_all()?;
+            while tenant.roll_up(true)? {}
+            Ok(())
         })
     }
     /// Removes parts that are older than the retention at this time.
@@ -146,8 +149,8 @@ impl Store {
             tenant.remove_partition(partition)?;
         }
     }
-    /// Merges parts and segments of the catalog where it is worth it, a few for each tenant; whether anything was
-    /// done. Blocks, for minutes where there is much; writes, flushes and reads go on meanwhile.
+    /// Merges parts and segments of the catalog where it is worth it, a few for each tenant, and rolls up a day that is
+    /// due; whether anything was done. Blocks, for minutes where there is much; writes, flushes and reads go on meanwhile.
     pub fn merge(&self) -> Result<bool> {
         let did = AtomicBool::new(false);
         self.each(|tenant| {
@@ -155,6 +158,9 @@ impl Store {
                 if !tenant.merge_some()? {
                     break;
                 }
+                did.store(true, Ordering::Relaxed);
+            }
+            if tenant.roll_up(false)? {
                 did.store(true, Ordering::Relaxed);
             }
             Ok(())

@@ -13,6 +13,7 @@ mod intake;
 mod merge;
 mod replay;
 mod retention;
+mod rollup;
 mod scan;
 mod sieve;
 mod snapshot;
@@ -78,6 +79,9 @@ struct Kept {
     /// Deletions that some part lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tombstones: Vec<TombstoneEntry>,
+    /// Days whose windows are made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rolled_up: Vec<rollup::Built>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -146,6 +150,8 @@ pub(crate) struct Tenant {
     merging: Mutex<()>,
     /// Whether parts lost series since the catalog was swept.
     wants_sweep: AtomicBool,
+    /// Days that wait to be rolled up.
+    waiting: Mutex<rollup::Waiting>,
 }
 
 impl Tenant {
@@ -200,6 +206,7 @@ impl Tenant {
             manifest: Mutex::new(manifest),
             merging: Mutex::new(()),
             wants_sweep: AtomicBool::new(false),
+            waiting: Mutex::default(),
         })
     }
 

@@ -98,12 +98,13 @@ impl Tombstone {
     /// Whether a part may hold something that it deletes.
     pub(crate) fn concerns(&self, part: &PartMeta) -> bool {
         self.entry.id > part.generation.max(part.deletions_done)
-            && self.entry.meta.min_ms <= part.max_ms
+            && self.entry.meta.min_ms <= last_of_window(part, part.max_ms)
             && first_of_window(part, part.min_ms) <= self.entry.meta.max_ms
     }
     /// Whether it deletes what a part has at a time. Of summed-up samples the whole window goes.
     pub(crate) fn takes(&self, part: &PartMeta, time_ms: i64) -> bool {
-        self.entry.meta.min_ms <= time_ms && first_of_window(part, time_ms) <= self.entry.meta.max_ms
+        self.entry.meta.min_ms <= last_of_window(part, time_ms)
+            && first_of_window(part, time_ms) <= self.entry.meta.max_ms
     }
     /// Whether it deletes all that a part may have of a series.
     pub(crate) fn takes_all(&self, part: &PartMeta) -> bool {
@@ -111,9 +112,17 @@ impl Tombstone {
     }
 }
 
-/// The first time that a sample labelled with this time stands for.
+/// The first time that a sample under this time in a part stands for.
 fn first_of_window(part: &PartMeta, time_ms: i64) -> i64 {
-    time_ms.saturating_sub_unsigned(part.resolution_ms.saturating_sub(1))
+    match part.resolution_ms {
+        0 => time_ms,
+        width_ms => last_of_window(part, time_ms).saturating_sub_unsigned(width_ms - 1),
+    }
+}
+
+/// The last time that it stands for: windows stand in a file one millisecond before they end.
+fn last_of_window(part: &PartMeta, time_ms: i64) -> i64 {
+    time_ms.saturating_add(i64::from(part.resolution_ms > 0))
 }
 
 fn read(fs: &dyn Fs, path: &Path) -> Result<IdSet> {

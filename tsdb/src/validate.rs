@@ -33,10 +33,10 @@ pub(crate) fn first_kept_ms(options: &Options, now_ms: i64) -> i64 {
     })
 }
 
-/// The first time that is kept in files like this one.
+/// The first time that is kept in files like this one. Days that are rolled up go as a whole, when that is done.
 pub(crate) fn first_kept_of(options: &Options, meta: &PartMeta, now_ms: i64) -> i64 {
     match meta.resolution_ms {
-        0 => first_kept_ms(options, now_ms),
+        0 if options.rollups.is_empty() => first_kept_ms(options, now_ms),
         _ => i64::MIN,
     }
 }

@@ -38,6 +38,11 @@ fn parse_pairs(encoded: &[u8]) -> Vec<(String, String)> {
 }
 
 impl Params {
+    /// Parameters that no request has, for tests.
+    #[cfg(test)]
+    pub(crate) fn from_pairs<const N: usize>(pairs: [(&str, &str); N]) -> Self {
+        Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into())
+    }
     /// The first value of a parameter, if it is there and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0

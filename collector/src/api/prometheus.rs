@@ -6,7 +6,7 @@ use super::prometheus_json::{ApiResult, query_answer, success};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::routing::get;
-use model::{Error, Labels, Matcher, Predicate, Result, ScanRequest, Tenant, TimeRange};
+use model::{Error, Labels, Matcher, Predicate, Resolution, Result, ScanRequest, Tenant, TimeRange};
 use query::promql::RangeParams;
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> 
         .parsed("time", time_ms)?
         .unwrap_or_else(|| api.queries.clock().now_ms());
     let timeout = params.duration("timeout")?;
-    let engine = api.promql.clone();
+    let engine = api.promql.at_resolution(resolution(&params, 0)?);
     let limit = params.number("limit")?;
     let result = api
         .queries
@@ -44,7 +44,7 @@ async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Ap
     let range = range_params(&params)?;
     check_points(range, api.queries.limits().max_points_per_series)?;
     let timeout = params.duration("timeout")?;
-    let engine = api.promql.clone();
+    let engine = api.promql.at_resolution(resolution(&params, range.step_ms)?);
     let limit = params.number("limit")?;
     let result = api
         .queries
@@ -78,6 +78,26 @@ pub fn range_params(params: &Params) -> Result<RangeParams> {
         end_ms,
         step_ms,
     })
+}
+
+/// Thanos' parameter `max_source_resolution`: `auto` takes windows of up to a fifth of the step, `0s` no windows at all.
+/// Without it, windows are used where the samples have ended.
+fn resolution(params: &Params, step_ms: i64) -> Result<Resolution> {
+    let read = |text: &str| {
+        if text == "auto" {
+            return Ok(Resolution::AtMost(step_ms / 5));
+        }
+        match duration(text).ok().map(|width| width.as_millis()) {
+            Some(0) => Ok(Resolution::Raw),
+            Some(300_000) => Ok(Resolution::AtMost(300_000)),
+            Some(3_600_000) => Ok(Resolution::AtMost(3_600_000)),
+            _ => Err(Error::bad_data(format!(
+                "{text:?} is not a resolution: write auto, 0s, 5m or 1h"
+            ))),
+        }
+    };
+    let asked = params.parsed("max_source_resolution", read)?;
+    Ok(asked.unwrap_or_default())
 }
 
 /// Refuses a range query whose series would be longer than the limit.
@@ -212,4 +232,34 @@ async fn series(State(api): State<Api>, headers: HeaderMap, params: Params) -> A
     }
     let (found, more): (Vec<Labels>, bool) = selection.ask(&api, model::Read::series).await?;
     list((found, more))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolutions_are_those_of_thanos() {
+        let check = |text: &str, step_ms: i64, expected: Option<Resolution>| {
+            let params = Params::from_pairs([("max_source_resolution", text)]);
+            let read = resolution(&params, step_ms);
+            match expected {
+                Some(expected) => assert_eq!(read.unwrap(), expected, "{text}"),
+                None => {
+                    let message = read.unwrap_err().to_string();
+                    assert!(message.contains("write auto, 0s, 5m or 1h"), "{message}");
+                }
+            }
+        };
+        check("", 1, Some(Resolution::Auto));
+        check("0s", 1, Some(Resolution::Raw));
+        check("0", 1, Some(Resolution::Raw));
+        check("5m", 1, Some(Resolution::AtMost(300_000)));
+        check("300", 1, Some(Resolution::AtMost(300_000)));
+        check("1h", 1, Some(Resolution::AtMost(3_600_000)));
+        check("auto", 1_500_000, Some(Resolution::AtMost(300_000)));
+        check("auto", 0, Some(Resolution::AtMost(0)));
+        check("10m", 1, None);
+        check("coarse", 1, None);
+    }
 }

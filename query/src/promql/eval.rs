@@ -9,7 +9,7 @@ use super::select::{Purpose, Wanted, sort_by_labels, without_stale};
 use super::vectors::{
     absent_labels, clamp, number_text, only_values, series_of, sorted, texts, without_absent, zip,
 };
-use super::window::{Parameters, Samples, Windows, evaluate};
+use super::window::{Parameters, Samples, Windows, evaluate, widened};
 use crate::columns::aggregate::{self, Selection};
 use crate::columns::operators::{Operator, with_scalar};
 use crate::columns::{
@@ -334,10 +334,7 @@ impl Evaluator<'_> {
             steps,
             |series, drop_name, windows| {
                 charge(self.budget, 1, steps)?;
-                let samples = Samples {
-                    timestamps_ms: &series.timestamps_ms,
-                    values: &series.values,
-                };
+                let samples = Samples::of(series);
                 let mut column =
                     Column::new(series.labels.clone(), evaluate(f, samples, windows, &parameters));
                 column.drop_name = drop_name || !keeps_name;
@@ -456,10 +453,7 @@ impl Evaluator<'_> {
             second: None,
         };
         self.series_windows(arg, c.name, steps, |series, _, windows| {
-            let samples = Samples {
-                timestamps_ms: &series.timestamps_ms,
-                values: &series.values,
-            };
+            let samples = Samples::of(series);
             let present = evaluate(RangeFunction::Present, samples, windows, &none);
             for (found, present) in found.iter_mut().zip(present) {
                 *found |= !is_absent(present);
@@ -483,7 +477,8 @@ impl Evaluator<'_> {
         let mut matrix = Vec::new();
         self.series_windows(expr, "", steps, |series, drop_name, windows| {
             let end_ms = (windows.end_ms)(steps.start_ms);
-            let start_ms = end_ms.saturating_sub(windows.range_ms);
+            let range_ms = widened(windows.range_ms, &series.rolled_up, end_ms);
+            let start_ms = end_ms.saturating_sub(range_ms);
             let points = series
                 .timestamps_ms
                 .iter()
@@ -499,11 +494,10 @@ impl Evaluator<'_> {
             };
             if !values.is_empty() {
                 matrix.push(SeriesData {
-                    start_timestamps_ms: Vec::new(),
                     labels,
                     timestamps_ms,
                     values,
-                    histograms: Vec::new(),
+                    ..SeriesData::default()
                 });
             }
             Ok(())

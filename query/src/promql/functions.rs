@@ -195,6 +195,22 @@ impl Date {
     }
 }
 
+/// A time for people, to the second.
+pub(crate) fn utc(time_ms: i64) -> String {
+    let seconds = time_ms.div_euclid(1000);
+    let date = Date::of(seconds as f64);
+    let of_day = seconds.rem_euclid(86_400);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        date.year,
+        date.month,
+        date.day,
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
+}
+
 /// Checks what can be checked of string arguments before there is data.
 pub(crate) fn check_arguments(call: &Call) -> Result<()> {
     let text = |i: usize| match call.args.get(i) {
@@ -242,6 +258,12 @@ mod tests {
         check("year", -1.0, 1969.0);
         check("hour", -1.0, 23.0);
         check("year", f64::NAN, 1970.0);
+    }
+
+    #[test]
+    fn times_are_written_for_people() {
+        assert_eq!(utc(1_700_000_000_999), "2023-11-14T22:13:20Z");
+        assert_eq!(utc(-1), "1969-12-31T23:59:59Z");
     }
 
     #[test]

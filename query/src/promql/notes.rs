@@ -1,6 +1,9 @@
 //! Warnings and infos that come with an answer, in Prometheus' words.
 
+use super::functions::utc;
+use model::RolledUp;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Collects notes; equal ones show once.
 #[derive(Debug, Default)]
@@ -40,6 +43,21 @@ impl Notes {
             ));
         }
     }
+    /// What was answered from windows that stand for samples.
+    pub(crate) fn rolled_up(&mut self, stretches: &[RolledUp]) {
+        let shown = stretches.iter().map(|s| {
+            format!(
+                "windows of {} from {} to {}",
+                width(s.resolution_ms),
+                utc(s.after_ms),
+                utc(s.until_ms)
+            )
+        });
+        let shown: Vec<String> = shown.collect();
+        if !shown.is_empty() {
+            self.info(format_args!("rolled-up samples were used: {}", shown.join(", ")));
+        }
+    }
     pub(crate) fn sort_is_ineffective(&mut self) {
         self.warn("sort is ineffective for range queries since results are always ordered by labels");
     }
@@ -55,6 +73,11 @@ impl Notes {
             for_metric(name)
         ));
     }
+}
+
+/// A width of windows as people write it.
+fn width(ms: i64) -> String {
+    model::duration::format(Duration::from_millis(ms.unsigned_abs()))
 }
 
 fn for_metric(name: &str) -> String {

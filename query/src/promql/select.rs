@@ -2,6 +2,7 @@
 
 use super::ast::Selector;
 use super::eval::Evaluator;
+use super::window::widened;
 use crate::columns::{ABSENT, Column, Steps};
 use model::metric::is_stale;
 use model::{
@@ -45,6 +46,7 @@ impl Evaluator<'_> {
             step_ms: steps.step_ms,
             range_ms: purpose.range_ms,
             function: purpose.function.map(str::to_owned),
+            resolution: self.options.resolution,
             ..Hints::default()
         };
         let scan = self.store.scan(&request)?;
@@ -116,6 +118,8 @@ impl Evaluator<'_> {
                         return ABSENT;
                     };
                     let (found_ms, value) = (series.timestamps_ms[last], series.values[last]);
+                    // A value that stands for a window is good until the next one.
+                    let lookback_ms = widened(lookback_ms, &series.rolled_up, found_ms);
                     if found_ms <= at.saturating_sub(lookback_ms) || is_stale(value) {
                         return ABSENT;
                     }
@@ -149,6 +153,13 @@ const NO_HISTOGRAMS: &str =
 pub(crate) fn without_stale(series: &mut SeriesData) {
     if !series.values.iter().any(|v| is_stale(*v)) {
         return;
+    }
+    if !series.counts.is_empty() {
+        let is_kept = |i: &usize| !is_stale(series.values[*i]);
+        series.counts = (0..series.counts.len())
+            .filter(is_kept)
+            .map(|i| series.counts[i])
+            .collect();
     }
     let kept = series
         .timestamps_ms

@@ -12,11 +12,10 @@ pub(crate) fn series_of(labels: Labels, values: &[f64], steps: Steps) -> SeriesD
         .filter(|(_, v)| !is_absent(*v));
     let (timestamps_ms, values) = points.unzip();
     SeriesData {
-        start_timestamps_ms: Vec::new(),
         labels,
         timestamps_ms,
         values,
-        histograms: Vec::new(),
+        ..SeriesData::default()
     }
 }
 

@@ -4,12 +4,28 @@ use super::ast::RangeFunction;
 use crate::columns::aggregate::quantile;
 use crate::columns::kahan::{Mean, Sum};
 use crate::columns::{ABSENT, Steps};
+use model::{RolledUp, SeriesData};
 
 /// The samples of one series without staleness markers, in time order.
 #[derive(Clone, Copy)]
 pub(crate) struct Samples<'a> {
     pub(crate) timestamps_ms: &'a [i64],
     pub(crate) values: &'a [f64],
+    /// How many samples each value stands for; empty when each stands for itself.
+    pub(crate) counts: &'a [u32],
+    /// Where values stand for windows of time.
+    pub(crate) rolled_up: &'a [RolledUp],
+}
+
+impl<'a> Samples<'a> {
+    pub(crate) fn of(series: &'a SeriesData) -> Self {
+        Self {
+            timestamps_ms: &series.timestamps_ms,
+            values: &series.values,
+            counts: &series.counts,
+            rolled_up: &series.rolled_up,
+        }
+    }
 }
 
 /// Where the windows lie: at each step one, ending at `time` of the step, open on the left.
@@ -46,7 +62,33 @@ struct Window<'a> {
     step: usize,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// The same window for a function of changes: where it begins in rolled-up data, the value at its beginning belongs to
+    /// it. So changes of neighbouring windows add up, and one window of the data is enough to tell a change.
+    fn with_start(&self, samples: Samples<'a>) -> Window<'a> {
+        let resolution_ms = RolledUp::resolution_at(samples.rolled_up, self.start_ms);
+        let at_start = self
+            .first
+            .checked_sub(1)
+            .filter(|i| samples.timestamps_ms[*i] > self.start_ms.saturating_sub(resolution_ms));
+        let first = at_start.unwrap_or(self.first);
+        Window {
+            timestamps_ms: &samples.timestamps_ms[first..self.end()],
+            values: &samples.values[first..self.end()],
+            first,
+            ..*self
+        }
+    }
+    /// How many samples there are.
+    fn count(&self, samples: Samples<'_>) -> u64 {
+        match samples.counts.get(self.first..self.end()) {
+            Some(counts) => counts.iter().map(|n| u64::from(*n)).sum(),
+            None => self.values.len() as u64,
+        }
+    }
+    fn range_ms(&self) -> i64 {
+        self.end_ms.saturating_sub(self.start_ms)
+    }
     /// The index after the last sample within the series.
     fn end(&self) -> usize {
         self.first + self.values.len()
@@ -65,6 +107,7 @@ pub(crate) fn evaluate(
 ) -> Vec<f64> {
     use RangeFunction as F;
     let slide = |f: &mut dyn FnMut(&Window<'_>) -> f64| slide(samples, windows, f);
+    let changes = |f: &mut dyn FnMut(&Window<'_>) -> f64| slide(&mut |w| f(&w.with_start(samples)));
     let per_second = |ms: i64| ms as f64 / 1000.0;
     match function {
         F::Rate | F::Increase | F::Delta => {
@@ -74,18 +117,20 @@ pub(crate) fn evaluate(
             } else {
                 Vec::new()
             };
-            slide(&mut |w| {
+            changes(&mut |w| {
                 let divisor = if function == F::Rate {
-                    per_second(windows.range_ms)
-                } else {
+                    per_second(w.range_ms())
+                } else if w.range_ms() == windows.range_ms {
                     1.0
+                } else {
+                    w.range_ms() as f64 / windows.range_ms as f64
                 };
                 extrapolated_change(w, is_counter, &resets).map_or(ABSENT, |change| change / divisor)
             })
         }
-        F::Irate | F::Idelta => slide(&mut |w| instant_change(w, function == F::Irate)),
-        F::Deriv => slide(&mut |w| regression(w, w.timestamps_ms[0]).map_or(ABSENT, |(slope, _)| slope)),
-        F::PredictLinear => slide(&mut |w| match regression(w, windows.steps.time(w.step)) {
+        F::Irate | F::Idelta => changes(&mut |w| instant_change(w, function == F::Irate)),
+        F::Deriv => changes(&mut |w| regression(w, w.timestamps_ms[0]).map_or(ABSENT, |(slope, _)| slope)),
+        F::PredictLinear => changes(&mut |w| match regression(w, windows.steps.time(w.step)) {
             Some((slope, intercept)) => slope * parameters.first(w.step) + intercept,
             None => ABSENT,
         }),
@@ -97,16 +142,17 @@ pub(crate) fn evaluate(
             let resets = running_count(samples.values, |previous, next| next < previous);
             slide(&mut |w| f64::from(resets[w.end() - 1] - resets[w.first]))
         }
-        F::Count => slide(&mut |w| w.values.len() as f64),
+        F::Count => slide(&mut |w| w.count(samples) as f64),
         F::Present => slide(&mut |_| 1.0),
         F::First => slide(&mut |w| w.values[0]),
         F::Last => slide(&mut |w| w.values[w.last()]),
-        F::Sum => slide(&mut |w| {
-            let mut sum = Sum::default();
-            w.values.iter().for_each(|v| sum.add(*v));
-            sum.value()
-        }),
+        F::Sum => slide(&mut |w| sum(w.values)),
         F::Avg => slide(&mut |w| {
+            let count = w.count(samples);
+            if count > w.values.len() as u64 {
+                // The values are sums.
+                return sum(w.values) / count as f64;
+            }
             let mut mean = Mean::default();
             w.values.iter().for_each(|v| mean.add(*v));
             mean.value()
@@ -144,21 +190,31 @@ pub(crate) fn evaluate(
     }
 }
 
-/// Calls a function for each window that has samples. Bounds move with the window: every sample is passed once.
+fn sum(values: &[f64]) -> f64 {
+    let mut sum = Sum::default();
+    values.iter().for_each(|v| sum.add(*v));
+    sum.value()
+}
+
+/// Calls a function for each window that has samples. Bounds move with the window: every sample is passed once. In
+/// rolled-up data a window is as wide as one of the data at least.
 fn slide(
     samples: Samples<'_>,
     windows: &Windows<'_>,
     function: &mut dyn FnMut(&Window<'_>) -> f64,
 ) -> Vec<f64> {
     let times = samples.timestamps_ms;
-    let (mut first, mut end, mut previous_end) = (0, 0, i64::MIN);
+    let (mut first, mut end, mut previous_end, mut previous_start) = (0, 0, i64::MIN, i64::MIN);
     windows
         .steps
         .times()
         .enumerate()
         .map(|(step, time)| {
             let end_ms = (windows.end_ms)(time);
-            let start_ms = end_ms.saturating_sub(windows.range_ms);
+            let range_ms = widened(windows.range_ms, samples.rolled_up, end_ms);
+            // Only where the resolution gets coarser with time could the start go back.
+            let start_ms = end_ms.saturating_sub(range_ms).max(previous_start);
+            previous_start = start_ms;
             debug_assert!(end_ms >= previous_end, "windows move forward");
             previous_end = end_ms;
             while end < times.len() && times[end] <= end_ms {
@@ -180,6 +236,11 @@ fn slide(
             })
         })
         .collect()
+}
+
+/// The width of a window that ends at a time, where that is in rolled-up data.
+pub(crate) fn widened(range_ms: i64, rolled_up: &[RolledUp], end_ms: i64) -> i64 {
+    range_ms.max(RolledUp::resolution_at(rolled_up, end_ms))
 }
 
 /// Indexes of samples that are smaller than the one before.

@@ -136,6 +136,15 @@ impl Cursor {
         note(&self.part, read)
     }
 
+    /// Adds the samples and histograms of the series in a range of times, both included.
+    pub(crate) fn read_range(&mut self, range_ms: (i64, i64), into: &mut Run) -> Result<()> {
+        let Some(located) = &self.located else {
+            return Ok(());
+        };
+        let read = self.reader.read(located, range_ms, into, &mut Err);
+        note(&self.part, read).map(|_| ())
+    }
+
     /// Copies the series as it is; false when its bytes would not be those of a fresh encoding.
     fn copy(&mut self, run: &mut Run, builder: &mut Builder) -> Result<bool> {
         let (opened, Some(located)) = (self.part.opened()?, &self.located) else {

@@ -94,10 +94,6 @@ impl Part {
     pub(crate) fn forget(&self) {
         self.cache.forget_file(self.file);
     }
-    /// Whether the file may hold something in a range of times, both included.
-    pub(crate) fn overlaps(&self, start_ms: i64, end_ms: i64) -> bool {
-        self.entry.meta.min_ms <= end_ms && self.entry.meta.max_ms >= start_ms
-    }
     /// Reads and checks every byte of the file.
     #[cfg(test)]
     pub(crate) fn verify(&self) -> Result<()> {

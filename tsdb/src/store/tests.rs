@@ -3,6 +3,7 @@
 mod keeping;
 mod oracle;
 mod promises;
+mod rollups;
 mod simulation;
 
 use super::*;

@@ -1,12 +1,13 @@
 //! Retention: by time, by rules for some series, by size.
 
+use super::rollup::Keeping;
 use super::sieve::Series;
 use super::{Tenant, TenantManifest};
 use crate::idset::IdSet;
 use crate::options::Options;
 use crate::samples::{PARTITION_MS, PartMeta};
-use crate::validate;
 use model::{Budget, Result};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 /// What the rules want out of a partition of time that is over.
@@ -56,10 +57,21 @@ fn hash<'a>(texts: impl Iterator<Item = &'a str>) -> u64 {
 impl Tenant {
     /// Removes the parts that hold nothing inside the retention any more.
     pub(crate) fn enforce_retention(&self, now_ms: i64) -> Result<()> {
-        let is_over =
-            |meta: &PartMeta| meta.max_ms < validate::first_kept_of(&self.context.options, meta, now_ms);
-        let removed = self.remove_parts(is_over)?;
+        let mut given_up = BTreeSet::new();
+        let removed = self.remove_parts(|manifest| {
+            let mut keeping = Keeping::new(&self.context.options, manifest, now_ms, &self.waiting());
+            manifest
+                .parts
+                .iter()
+                .filter(|p| keeping.is_over(&p.meta, &mut given_up))
+                .map(|p| p.id)
+                .collect()
+        })?;
         self.context.metrics.removed_by_age.add(removed);
+        self.context.metrics.roll_up_given_up.add(given_up.len() as u64);
+        for day in given_up {
+            tracing::error!(tenant = %self.name, day, "samples past their retention were removed without being rolled up, which failed for days");
+        }
         Ok(())
     }
 
@@ -73,20 +85,27 @@ impl Tenant {
 
     /// Removes a partition of time because the disk is wanted for newer ones.
     pub(crate) fn remove_partition(&self, partition: i64) -> Result<()> {
-        let removed = self.remove_parts(|meta| meta.partition == partition)?;
+        let removed = self.remove_parts(|manifest| {
+            let parts = manifest.parts.iter();
+            parts
+                .filter(|p| p.meta.partition == partition)
+                .map(|p| p.id)
+                .collect()
+        })?;
         self.context.metrics.removed_by_size.add(removed);
         tracing::info!(tenant = %self.name, partition, samples = removed, "the oldest day was removed to keep the size");
         Ok(())
     }
 
-    /// Removes parts; how many samples were in them.
-    fn remove_parts(&self, is_over: impl Fn(&PartMeta) -> bool) -> Result<u64> {
+    /// Removes the parts that are chosen by number; how many samples were in them.
+    fn remove_parts(&self, choose: impl FnOnce(&TenantManifest) -> BTreeSet<u64>) -> Result<u64> {
         let mut manifest = self.lock_manifest();
-        let mut next = manifest.clone();
-        next.parts.retain(|p| !is_over(&p.meta));
-        if next.parts.len() == manifest.parts.len() {
+        let chosen = choose(&manifest);
+        if chosen.is_empty() {
             return Ok(0);
         }
+        let mut next = manifest.clone();
+        next.parts.retain(|p| !chosen.contains(&p.id));
         let count = |m: &TenantManifest| m.parts.iter().map(|p| p.meta.samples).sum::<u64>();
         let removed = count(&manifest) - count(&next);
         self.replace_parts(&mut manifest, next, &[], |_| {})?;

@@ -3,10 +3,10 @@
 use super::{Context, Frozen, Tenant};
 use crate::catalog::View;
 use crate::directory::{KeyHasher, SeriesId, SlotId};
+use crate::rollup::{Asked, Kept, Pieces, Plan};
 use crate::samples::{Damaged, Located, Part, Reader, Run};
 use crate::tombstones::Tombstone;
-use crate::validate;
-use model::{Budget, Error, ErrorKind, Labels, Result, ScanBatch, ScanRequest, SeriesData};
+use model::{Budget, Error, ErrorKind, Labels, Result, RolledUp, ScanBatch, ScanRequest, SeriesData};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ struct Found {
 
 /// What a query looks at: all of it belongs to one moment.
 struct Look {
-    range: (i64, i64),
+    plan: Plan,
     parts: Arc<Vec<Arc<Part>>>,
     /// For each part, the deletions that it lacks.
     deletions: Vec<Vec<Arc<Tombstone>>>,
@@ -45,17 +45,14 @@ struct InMemory {
 }
 
 impl Tenant {
-    /// The times that a request asks for, as far as they are inside the retention.
-    fn range_of(&self, request: &ScanRequest) -> (i64, i64) {
-        let first_ms = validate::first_kept_ms(&self.context.options, self.context.clock.now_ms());
-        (request.range.start_ms().max(first_ms), request.range.end_ms())
-    }
-
     /// Takes a look at the series with these ids; `with_points` copies what the head has of them.
     fn look(&self, request: &ScanRequest, ids: &[SeriesId], with_points: bool) -> Look {
-        let range = self.range_of(request);
+        let kept = Kept::new(&self.context.options, self.context.clock.now_ms());
         let active = self.active();
         let state = self.state();
+        let asked = (request.range.start_ms(), request.range.end_ms());
+        let plan = Plan::new(&state.parts, asked, request.hints.resolution, &kept);
+        let range = plan.raw_range();
         let mut in_memory = Vec::new();
         let overlaps = |times: Option<(i64, i64)>| times.is_some_and(|(a, b)| range.0 <= b && a <= range.1);
         let look_in_head = overlaps(state.head.times()) || state.head.has_exemplars();
@@ -88,7 +85,7 @@ impl Tenant {
             concerning.cloned().collect()
         };
         Look {
-            range,
+            plan,
             deletions: state.parts.iter().map(deletions_of).collect(),
             parts: state.parts.clone(),
             frozen: state.frozen.clone(),
@@ -107,11 +104,10 @@ impl Tenant {
         let mut look = self.look(request, &ids, true);
         let mut found: Vec<Option<Found>> = Vec::new();
         found.resize_with(ids.len(), || None);
+        let asked = Asked::of(&request.hints);
+        let mut in_windows = None;
         for number in 0..look.parts.len() {
-            for located in self.find_in(&look, number, &ids, &request.budget)? {
-                let at = ids
-                    .binary_search(&located.id)
-                    .expect("a part finds what it was asked for");
+            for (at, located) in self.find_in(&look, number, &ids, asked, &mut in_windows, &request.budget)? {
                 let found = found[at].get_or_insert_default();
                 found.parts.push((number as u32, located));
             }
@@ -124,6 +120,8 @@ impl Tenant {
         let series = self.with_labels(&view, &ids, found, &request.budget)?;
         Ok(Box::new(Reading {
             readers: look.parts.iter().map(|_| None).collect(),
+            rolled_up: look.plan.rolled_up(),
+            asked,
             look,
             budget: request.budget.clone(),
             context: self.context.clone(),
@@ -132,36 +130,77 @@ impl Tenant {
         }))
     }
 
-    /// Where a part has the points of series; nothing when it cannot be read.
-    fn find_in(&self, look: &Look, number: usize, ids: &[SeriesId], budget: &Budget) -> Result<Vec<Located>> {
+    /// Where a part has the points of series that the plan wants of it, with the places of their ids; nothing when it
+    /// cannot be read. `in_windows` remembers the ids as they are in parts of windows.
+    fn find_in(
+        &self,
+        look: &Look,
+        number: usize,
+        ids: &[SeriesId],
+        asked: Asked,
+        in_windows: &mut Option<Vec<SeriesId>>,
+        budget: &Budget,
+    ) -> Result<Vec<(usize, Located)>> {
         let part = &look.parts[number];
-        if !part.overlaps(look.range.0, look.range.1) {
+        let meta = &part.entry.meta;
+        if look.plan.ranges(meta).next().is_none() {
             return Ok(Vec::new());
         }
         budget.check()?;
-        let mut found = part.find(ids, &mut |e| self.context.damaged(part, budget, e))?;
-        let deletions = &look.deletions[number];
+        let in_file = match meta.resolution_ms {
+            0 => ids,
+            _ if in_windows.is_none() => in_windows.insert(asked.ids_in_file(ids)?),
+            _ => in_windows.as_deref().unwrap_or_default(),
+        };
+        let found = part.find(in_file, &mut |e| self.context.damaged(part, budget, e))?;
+        let found = self.not_deleted(look, number, found, budget)?;
+        if let Some(used) = look.plan.used(meta).filter(|_| !found.is_empty()) {
+            budget.note_rolled_up(used);
+        }
+        let place = |located: Located| {
+            let at = ids.binary_search(&meta.series_of(located.id));
+            (at.expect("a part finds what it was asked for"), located)
+        };
+        Ok(found.into_iter().map(place).collect())
+    }
+
+    /// What deletions left of what a part has.
+    fn not_deleted(
+        &self,
+        look: &Look,
+        number: usize,
+        mut found: Vec<Located>,
+        budget: &Budget,
+    ) -> Result<Vec<Located>> {
+        let (part, deletions) = (&look.parts[number], &look.deletions[number]);
         if deletions.is_empty() {
             return Ok(found);
         }
+        let meta = &part.entry.meta;
         // Whether anything is left of a series shows only in its samples.
         let (mut reader, mut failed) = (Reader::new(part.clone()), None);
         found.retain(|located| {
-            let mut of_series = deletions.iter().filter(|t| t.names(located.id)).peekable();
+            let series = meta.series_of(located.id);
+            let mut of_series = deletions.iter().filter(|t| t.names(series)).peekable();
             if failed.is_some() || of_series.peek().is_none() {
                 return true;
             }
-            if of_series.any(|t| t.takes_all(&part.entry.meta)) {
+            if of_series.any(|t| t.takes_all(meta)) {
                 return false;
             }
             let mut damaged = |e| self.context.damaged(part, budget, e);
-            match left(&mut reader, part, deletions, located, look.range, &mut damaged) {
-                Ok(run) => !run.is_empty(),
-                Err(e) => {
+            let mut is_left = |range| {
+                let run = left(&mut reader, part, deletions, located, range, &mut damaged)?;
+                Ok::<_, Error>(!run.is_empty())
+            };
+            let mut any = look.plan.ranges(meta).map(&mut is_left);
+            any.find(|left| !matches!(left, Ok(false)))
+                .transpose()
+                .unwrap_or_else(|e| {
                     failed = Some(e);
-                    true
-                }
-            }
+                    Some(true)
+                })
+                .unwrap_or(false)
         });
         budget.charge_bytes(reader.take_bytes_read())?;
         failed.map_or(Ok(found), Err)
@@ -210,11 +249,11 @@ impl Tenant {
         let ids = view.select(&request.predicate, &request.budget)?;
         let look = self.look(request, &ids, false);
         let mut is_there = vec![false; ids.len()];
+        let mut in_windows = None;
         for number in 0..look.parts.len() {
-            for located in self.find_in(&look, number, &ids, &request.budget)? {
-                let at = ids
-                    .binary_search(&located.id)
-                    .expect("a part finds what it was asked for");
+            // Every window with samples has a count.
+            let (asked, budget) = (Asked::Count, &request.budget);
+            for (at, _) in self.find_in(&look, number, &ids, asked, &mut in_windows, budget)? {
                 is_there[at] = true;
             }
         }
@@ -280,6 +319,9 @@ impl Found {
 /// Hands out the found series, each whole.
 struct Reading {
     look: Look,
+    asked: Asked,
+    /// What of the plan is windows.
+    rolled_up: Arc<[RolledUp]>,
     series: std::vec::IntoIter<Found>,
     /// One for each part, once it is needed.
     readers: Vec<Option<Reader>>,
@@ -291,49 +333,63 @@ struct Reading {
 impl Reading {
     fn read(&mut self, found: Found) -> Result<Option<SeriesData>> {
         self.budget.check()?;
-        let mut run = Run::default();
+        let (mut run, mut pieces) = (Run::default(), Pieces::default());
+        let raw_range = self.look.plan.raw_range();
         for (number, located) in &found.parts {
             let part = &self.look.parts[*number as usize];
             let reader = self.readers[*number as usize].get_or_insert_with(|| Reader::new(part.clone()));
             let (context, budget) = (&self.context, &self.budget);
             let mut damaged = |e| context.damaged(part, budget, e);
-            let deletions = &self.look.deletions[*number as usize];
-            if deletions.iter().any(|t| t.names(located.id)) {
-                run.add_newer(&mut left(
-                    reader,
-                    part,
-                    deletions,
-                    located,
-                    self.look.range,
-                    &mut damaged,
-                )?);
-            } else {
-                reader.read(located, self.look.range, &mut run, &mut damaged)?;
+            let (meta, deletions) = (&part.entry.meta, &self.look.deletions[*number as usize]);
+            let has_deletions = deletions.iter().any(|t| t.names(meta.series_of(located.id)));
+            let into = match meta.resolution_ms {
+                0 => &mut run,
+                windows => pieces.column(windows, located.id),
+            };
+            for range in self.look.plan.ranges(meta) {
+                if has_deletions {
+                    into.add_newer(&mut left(reader, part, deletions, located, range, &mut damaged)?);
+                } else {
+                    reader.read(located, range, into, &mut damaged)?;
+                }
             }
             self.budget.charge_bytes(reader.take_bytes_read())?;
         }
         if let Some(frozen) = &self.look.frozen {
             for (id, slot) in &found.frozen {
                 let mut newer = Run::default();
-                frozen.head.copy(*id, *slot, self.look.range, &mut newer);
+                frozen.head.copy(*id, *slot, raw_range, &mut newer);
                 run.add_newer(&mut newer);
             }
         }
         for mut newer in found.head {
             run.add_newer(&mut newer);
         }
-        if run.times.is_empty() && run.histograms.is_empty() {
+        let data = self.data(found.labels, run, &pieces);
+        if data.timestamps_ms.is_empty() && data.histograms.is_empty() {
             return Ok(None);
         }
-        self.budget.charge_samples(run.samples())?;
-        self.budget.charge_bytes(run.samples() * 16)?;
-        Ok(Some(SeriesData {
-            start_timestamps_ms: starts(&run),
-            labels: found.labels,
+        let samples = (data.timestamps_ms.len() + data.histograms.len()) as u64;
+        self.budget.charge_samples(samples)?;
+        self.budget.charge_bytes(samples * 16)?;
+        Ok(Some(data))
+    }
+
+    /// One series of samples as they came and windows.
+    fn data(&self, labels: Labels, run: Run, windows: &Pieces) -> SeriesData {
+        let starts = starts(&run);
+        if !self.look.plan.is_all_raw() {
+            let joined = windows.join(&run, &starts, self.asked, &self.look.plan);
+            return joined.into_data(labels, &self.rolled_up);
+        }
+        SeriesData {
+            start_timestamps_ms: starts,
+            labels,
             timestamps_ms: run.times,
             values: run.values,
             histograms: run.histograms,
-        }))
+            ..SeriesData::default()
+        }
     }
 }
 
@@ -348,7 +404,8 @@ fn left(
 ) -> Result<Run> {
     let mut run = Run::default();
     reader.read(located, range, &mut run, damaged)?;
-    for tombstone in deletions.iter().filter(|t| t.names(located.id)) {
+    let series = part.entry.meta.series_of(located.id);
+    for tombstone in deletions.iter().filter(|t| t.names(series)) {
         run.retain(|time_ms| !tombstone.takes(&part.entry.meta, time_ms));
     }
     Ok(run)

@@ -96,6 +96,15 @@ pub fn run(args: &DumpArgs, clock: Arc<dyn Clock>) -> Result<ExitCode> {
     })?;
     store.close()?;
     left_out.remark();
+    for stretch in budget.rolled_up() {
+        let width = std::time::Duration::from_millis(stretch.resolution_ms.unsigned_abs());
+        output::remark(&format!(
+            "binnacle: of {} to {} only the last samples of windows of {} are there",
+            super::shown_time(stretch.after_ms),
+            super::shown_time(stretch.until_ms),
+            model::duration::format(width)
+        ));
+    }
     let warnings = budget.warnings();
     warnings
         .iter()
@@ -399,6 +408,7 @@ mod tests {
                     ..Histogram::default()
                 },
             }],
+            ..SeriesData::default()
         }
     }
 

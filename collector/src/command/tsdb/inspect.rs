@@ -181,6 +181,14 @@ impl Part {
     fn meta(&self, key: &str) -> Option<i64> {
         self.named.as_ref()?.meta.get(key)?.as_i64()
     }
+    /// The width of the windows of rolled-up samples; `raw` for those as they came.
+    fn resolution(&self) -> Option<String> {
+        self.meta("samples")?;
+        Some(match self.meta("resolution_ms") {
+            None | Some(0) => "raw".to_owned(),
+            Some(ms) => shown_width(ms),
+        })
+    }
     /// Samples or rows, where the manifest says.
     fn count(&self) -> Option<u64> {
         COUNTS.iter().find_map(|key| u64::try_from(self.meta(key)?).ok())
@@ -230,6 +238,7 @@ impl Part {
                     ("min_ms" | "max_ms", Some(ms)) => shown_time(ms),
                     ("start_ns" | "end_ns", Some(ns)) => wire::rfc3339::format_ns(ns),
                     ("partition" | "day", Some(day)) => shown_day(day),
+                    ("resolution_ms", Some(ms)) => shown_width(ms),
                     _ => value.to_string(),
                 };
                 let _ = writeln!(text, "  {key:<10}  {shown}");
@@ -252,6 +261,7 @@ impl Part {
             or_dash(self.named.as_ref().map(|n| n.id.to_string())),
             kind,
             or_dash(self.partition().map(shown_day)),
+            or_dash(self.resolution()),
             or_dash(times.map(|t| shown_time(t.0))),
             or_dash(times.map(|t| shown_time(t.1))),
             or_dash(series.map(shown_count)),
@@ -301,6 +311,7 @@ impl Store {
             "part",
             "kind",
             "partition",
+            "resolution",
             "from",
             "to",
             "series",
@@ -310,7 +321,7 @@ impl Store {
         ];
         let head: Vec<String> = head.iter().map(|h| h.replace("sample", self.item())).collect();
         let rows = std::iter::once(head).chain(self.parts.iter().map(Part::row));
-        text += &table(&rows.collect::<Vec<_>>(), &[1, 2, 3, 4]);
+        text += &table(&rows.collect::<Vec<_>>(), &[1, 2, 3, 4, 5]);
         let count: u64 = self.parts.iter().filter_map(Part::count).sum();
         text.push('\n');
         let all = readable
@@ -359,6 +370,11 @@ fn sections(all: impl Iterator<Item = (String, u64)>, count: Option<u64>, size_b
 
 fn per_item(bytes: u64, count: u64) -> String {
     format!("{:.3}", bytes as f64 / count.max(1) as f64)
+}
+
+/// `5m` of a width of windows.
+fn shown_width(ms: i64) -> String {
+    model::duration::format(std::time::Duration::from_millis(ms.unsigned_abs()))
 }
 
 /// `2026-11-21` of a day counted from the epoch.

@@ -1,6 +1,8 @@
 //! Seeded lives with crashes, failing and full disks: what was acknowledged is there, once.
 
+use super::rollups::{self, asking};
 use super::*;
+use model::{Resolution, RolledUp};
 use std::collections::BTreeSet;
 use storage::faulty_fs::Operation;
 use storage::verify::{self, Event};
@@ -32,6 +34,8 @@ struct Sim {
     next_value: u64,
     taken: u64,
     taken_snapshots: u64,
+    /// Windows that were looked at.
+    windows: usize,
 }
 
 impl Sim {
@@ -47,12 +51,17 @@ impl Sim {
             next_value: 1,
             taken: 0,
             taken_snapshots: 0,
+            windows: 0,
         }
     }
 
     fn open(&mut self) -> Store {
         loop {
-            let e = match open_with(&self.fs, options(), &self.clock) {
+            let options = Options {
+                retention_ms: options().retention_ms,
+                ..rollups::options()
+            };
+            let e = match open_with(&self.fs, options, &self.clock) {
                 Ok(store) => return store,
                 Err(e) => e,
             };
@@ -69,7 +78,7 @@ impl Sim {
     fn check(&mut self, store: &Store, is_start: bool) {
         let seen = check_values(store, &self.allowed);
         if is_start {
-            for (labels, samples, ..) in rows(store, &everything()).unwrap() {
+            for (labels, samples, ..) in rows(store, &asking("", Resolution::Raw)).unwrap() {
                 for (time, bits) in samples {
                     self.allowed
                         .insert((labels.clone(), time), BTreeSet::from([bits]));
@@ -79,6 +88,41 @@ impl Sim {
         }
         for key in self.acknowledged.keys() {
             assert!(seen.contains(key), "{key:?} was acknowledged and is gone");
+        }
+    }
+
+    /// Once everything is rolled up, windows say what the samples say.
+    fn check_windows(&mut self, store: &Store) {
+        store.compact().unwrap();
+        let samples: BTreeMap<Labels, rollups::Samples> = rows(store, &asking("", Resolution::Raw))
+            .unwrap()
+            .into_iter()
+            .map(|(labels, samples, ..)| {
+                let of_bits = |(time, bits)| (time, f64::from_bits(bits));
+                (labels, samples.into_iter().map(of_bits).collect())
+            })
+            .collect();
+        for (function, column) in [("count_over_time", 0), ("sum_over_time", 1)] {
+            let request = asking(function, Resolution::AtMost(300_000));
+            for data in store.scan(&request).unwrap().rows() {
+                let data = data.unwrap();
+                let resolution_at = |time: i64| RolledUp::resolution_at(&data.rolled_up, time);
+                let points = data
+                    .timestamps_ms
+                    .iter()
+                    .copied()
+                    .zip(data.values.iter().copied());
+                let got: Vec<(i64, f64)> = points.filter(|(time, _)| resolution_at(*time) > 0).collect();
+                let expected = rollups::windows(&samples[&data.labels], 300_000);
+                let expected: Vec<(i64, f64)> = expected
+                    .into_iter()
+                    .filter(|(end, _)| resolution_at(*end) > 0)
+                    .filter_map(|(end, w)| Some((end, w.of_samples?[column])))
+                    .collect();
+                assert_eq!(got, expected, "{function} of {}", data.labels);
+                self.windows += got.len();
+            }
+            assert!(request.budget.warnings().is_empty());
         }
     }
 
@@ -270,7 +314,8 @@ impl Sim {
 
 /// What a store shows: each time once, and only values that it may have.
 fn check_values(store: &Store, allowed: &Allowed) -> BTreeSet<(Labels, i64)> {
-    let request = everything();
+    // Days whose samples changed lately may have old windows.
+    let request = asking("", Resolution::Raw);
     let found = rows(store, &request).unwrap();
     let warnings = request.budget.warnings();
     assert!(warnings.is_empty(), "{warnings:?}");
@@ -295,7 +340,7 @@ fn check_values(store: &Store, allowed: &Allowed) -> BTreeSet<(Labels, i64)> {
 
 #[test]
 fn simulated_lives_keep_what_was_acknowledged() {
-    let (mut taken, mut snapshots) = (0, 0);
+    let (mut taken, mut snapshots, mut windows) = (0, 0, 0);
     for seed in 0..seeds(1000) {
         let run = std::panic::catch_unwind(|| {
             let mut sim = Sim::new(seed);
@@ -303,12 +348,14 @@ fn simulated_lives_keep_what_was_acknowledged() {
             let store = sim.open();
             sim.check(&store, true);
             sim.check_snapshots();
-            (sim.taken, sim.taken_snapshots)
+            sim.check_windows(&store);
+            (sim.taken, sim.taken_snapshots, sim.windows)
         });
         match run {
-            Ok((samples, of_sim)) => {
+            Ok((samples, of_sim, looked_at)) => {
                 taken += samples;
                 snapshots += of_sim;
+                windows += looked_at;
             }
             Err(cause) => {
                 eprintln!("seed {seed}");
@@ -316,5 +363,8 @@ fn simulated_lives_keep_what_was_acknowledged() {
             }
         }
     }
-    assert!(taken > 0 && snapshots > 0, "{taken}, {snapshots}");
+    assert!(
+        taken > 0 && snapshots > 0 && windows > 0,
+        "{taken}, {snapshots}, {windows}"
+    );
 }
