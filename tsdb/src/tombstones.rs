@@ -233,8 +233,10 @@ mod tests {
         check((150, 300), part(6, 0, 0), true, false);
         check((100, 200), part(6, 0, 0), true, true);
         check((0, 99), part(6, 0, 0), false, false);
-        // A window that ends at 100 has what came since 61.
-        check((0, 61), part(6, 0, 40), true, false);
-        check((0, 60), part(6, 0, 40), false, false);
+        // A window that stands under 100 has what came from 62 to 101.
+        check((0, 62), part(6, 0, 40), true, false);
+        check((0, 61), part(6, 0, 40), false, false);
+        check((201, 300), part(6, 0, 40), true, false);
+        check((202, 300), part(6, 0, 40), false, false);
     }
 }

@@ -142,6 +142,9 @@ impl Plan {
     }
     /// What a part of windows gives to the answer; for the note to the user.
     pub(crate) fn used(&self, meta: &PartMeta) -> Option<RolledUp> {
+        if meta.resolution_ms == 0 {
+            return None;
+        }
         let resolution_ms = as_signed(meta.resolution_ms);
         let start_ms = round_up(meta.min_ms, resolution_ms).saturating_sub(resolution_ms);
         let end_ms = round_up(meta.max_ms, resolution_ms);

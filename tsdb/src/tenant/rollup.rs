@@ -154,7 +154,9 @@ impl<'a> Ledger<'a> {
     }
     /// Whether a day's windows may be made: the next day is over, and a while.
     fn is_due(&self, partition: i64) -> bool {
-        end_of(partition.saturating_add(1)).saturating_add(SETTLE_MS) <= self.now_ms
+        // Windows that are there are mended even if somebody has set the clock back since.
+        self.with_windows.contains(&partition)
+            || end_of(partition.saturating_add(1)).saturating_add(SETTLE_MS) <= self.now_ms
     }
     /// Whether a day's samples are past their retention.
     fn is_expired(&self, partition: i64) -> bool {
