@@ -493,6 +493,10 @@ mod tests {
         check("retention:\n  metrics: soon\n", "b.yml:2");
         check("retention: { metrics: 0s }", "b.yml:1: retention.metrics");
         check(
+            "retention: { metrics: 2d, metrics_5m: 1d }",
+            "b.yml:1: retention.metrics_5m must not be shorter than retention.metrics",
+        );
+        check(
             "retention:\n  metrics_rules:\n    - { match: '{job=}', keep: 1d }\n",
             "b.yml:3: retention.metrics_rules[0].match",
         );
