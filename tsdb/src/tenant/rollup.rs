@@ -134,8 +134,7 @@ impl<'a> Ledger<'a> {
                 .iter()
                 .find(|b| (b.resolution_ms, b.partition) == (resolution_ms, partition));
             match built {
-                // The samples are gone: what was made of them stays.
-                Some(_) if !self.days.has(partition) => false,
+                Some(_) if self.is_gone(partition) => false,
                 Some(built) => built.generation < generation,
                 // The midnight alone must not stand for a day whose samples are gone already.
                 None => {
@@ -151,6 +150,11 @@ impl<'a> Ledger<'a> {
             .map(|r| r.resolution_ms)
             .filter(|r| is_missing(*r))
             .collect()
+    }
+    /// Whether a day's samples went, by age or by rules: what was made of them stays.
+    fn is_gone(&self, partition: i64) -> bool {
+        let may_go = self.is_expired(partition) || !self.options.retention_rules.is_empty();
+        may_go && !self.days.has(partition)
     }
     /// Whether a day's windows may be made: the next day is over, and a while.
     fn is_due(&self, partition: i64) -> bool {
