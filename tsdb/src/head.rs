@@ -269,6 +269,11 @@ impl Head {
         all
     }
 
+    /// Blocks of samples.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.pages.iter().map(|page| page.len() as u64).sum()
+    }
+
     /// Whether a series has samples or histograms in a range of times, both included.
     pub(crate) fn has_any(&self, id: SeriesId, slot: Option<SlotId>, range: (i64, i64)) -> bool {
         let within = |time: i64| range.0 <= time && time <= range.1;

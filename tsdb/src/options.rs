@@ -143,6 +143,8 @@ pub struct Stats {
     pub max_ms: i64,
     /// Samples in memory.
     pub head_samples: u64,
+    /// Blocks of a few samples in which they lie.
+    pub head_blocks: u64,
     /// Bytes that they take, roughly.
     pub head_bytes: u64,
     /// Part files.

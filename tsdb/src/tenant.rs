@@ -246,6 +246,7 @@ impl Tenant {
             .flatten()
         {
             stats.head_samples += head.samples();
+            stats.head_blocks += head.blocks();
             stats.head_bytes += head.size_bytes() as u64;
         }
         let of_heads = [Some(&state.head), state.frozen.as_ref().map(|f| &f.head)];

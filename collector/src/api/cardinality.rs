@@ -28,7 +28,7 @@ async fn status(State(api): State<Api>, headers: HeaderMap, params: Params) -> A
         "headStats": {
             "numSeries": stats.head_series,
             "numLabelPairs": counted.pairs,
-            "chunkCount": 0,
+            "chunkCount": stats.head_blocks,
             "minTime": stats.min_ms,
             "maxTime": stats.max_ms,
         },
