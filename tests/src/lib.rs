@@ -3,10 +3,13 @@
 //! Nothing here sleeps to synchronise: [`wait`] asks until a condition holds or its time is over, and says then
 //! what it last saw.
 
+pub mod answers;
 pub mod binnacle;
 pub mod peers;
 pub mod process;
 pub mod remote_write;
+pub mod targets;
+pub mod usage;
 pub mod wait;
 pub mod webhook;
 
@@ -34,8 +37,13 @@ pub fn shared() -> Option<PathBuf> {
     None
 }
 
-/// A line for whoever watches. Written straight to standard error: the test runner hides what passing tests print.
-pub fn skipped(why: &str) {
+/// Lines for whoever watches. Written straight to standard error: the test runner hides what passing tests print.
+pub fn say(what: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+/// Says that a test is left out.
+pub fn skipped(why: &str) {
+    say(&format!("SKIPPED: {why}"));
 }

@@ -49,12 +49,13 @@ pub async fn node_exporter() -> Result<(Process, String)> {
     Ok((process, address))
 }
 
-/// Debian's Prometheus, scraping itself every second and remote-writing to `write_url`.
-pub async fn prometheus(folder: &Path, write_url: &str) -> Result<(Process, String)> {
+/// Debian's Prometheus, scraping itself every second and remote-writing to `write_url`. `jobs` is YAML: more items of
+/// its list of scrape jobs.
+pub async fn prometheus(folder: &Path, write_url: &str, jobs: &str) -> Result<(Process, String)> {
     let address = format!("127.0.0.1:{}", free_port()?);
     let config = format!(
         "global:\n  scrape_interval: 1s\n  external_labels: {{ peer: debian }}\nscrape_configs:\n  - job_name: prometheus\n    \
-         static_configs: [{{ targets: ['{address}'] }}]\nremote_write:\n  - url: {write_url}/api/v1/write\n    \
+         static_configs: [{{ targets: ['{address}'] }}]\n{jobs}remote_write:\n  - url: {write_url}/api/v1/write\n    \
          queue_config: {{ batch_send_deadline: 500ms }}\n"
     );
     std::fs::write(folder.join("prometheus.yml"), config)?;

@@ -63,7 +63,7 @@ async fn debians_prometheus_writes_to_us_and_promtool_asks() {
     let binnacle = Binnacle::start(&folder.path().join("data"), &Options::no_agent())
         .await
         .unwrap();
-    let (_prometheus, prometheus) = peers::prometheus(folder.path(), &binnacle.url).await.unwrap();
+    let (_prometheus, prometheus) = peers::prometheus(folder.path(), &binnacle.url, "").await.unwrap();
     wait::until("remote-written series", || {
         binnacle.promql_value(r#"prometheus_build_info{peer="debian"}"#)
     })

@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use tests::answers::{RangeQuery, ensure_alike};
 use tests::binnacle::{self, Binnacle, Options};
 use tests::peers;
 use tests::process::Process;
@@ -121,48 +122,6 @@ async fn prometheus_over(blocks: &Path, folder: &Path) -> (Process, String) {
     (process, format!("http://{address}"))
 }
 
-/// The result of a range query, sorted by series.
-async fn range(client: &reqwest::Client, base: &str, query: &str, from_s: i64, to_s: i64) -> Value {
-    let (from, to) = (from_s.to_string(), to_s.to_string());
-    let parameters = [("query", query), ("start", &from), ("end", &to), ("step", "60")];
-    let request = client
-        .get(format!("{base}/api/v1/query_range"))
-        .query(&parameters);
-    let answer: Value = request.send().await.unwrap().json().await.unwrap();
-    let mut result = answer["data"]["result"].clone();
-    let series = result
-        .as_array_mut()
-        .unwrap_or_else(|| panic!("{query}: {answer}"));
-    series.sort_by_key(|s| s["metric"].to_string());
-    assert!(!series.is_empty(), "{query}");
-    result
-}
-
-/// Values may differ in the last digits: the two add up in another order.
-fn assert_alike(ours: &Value, theirs: &Value, query: &str) {
-    let series = |answer: &Value| {
-        let points = |s: &Value| -> Vec<(f64, f64)> {
-            let points = s["values"].as_array().unwrap().iter();
-            points
-                .map(|p| (p[0].as_f64().unwrap(), p[1].as_str().unwrap().parse().unwrap()))
-                .collect()
-        };
-        let all = answer.as_array().unwrap().iter();
-        all.map(|s| (s["metric"].to_string(), points(s)))
-            .collect::<Vec<_>>()
-    };
-    let (ours, theirs) = (series(ours), series(theirs));
-    assert_eq!(ours.len(), theirs.len(), "{query}");
-    for (a, b) in ours.iter().zip(&theirs) {
-        assert_eq!((&a.0, a.1.len()), (&b.0, b.1.len()), "{query}");
-        for (a, b) in a.1.iter().zip(&b.1) {
-            let is_near = a.1 == b.1 || (a.1 - b.1).abs() <= 1e-9 * b.1.abs();
-            let is_alike = a.0 == b.0 && (is_near || a.1.is_nan() && b.1.is_nan());
-            assert!(is_alike, "{query}: {a:?} instead of {b:?}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn blocks_of_promtool_answer_as_in_prometheus() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,11 +145,15 @@ async fn blocks_of_promtool_answer_as_in_prometheus() {
     ] {
         // Never on a sample: whether the left edge of a window counts differs between their version 2 and 3.
         let (from, to) = (from_s - 593, from_s + 3 * 3600 + 607);
-        let (a, b) = (
-            range(ours.client(), &ours.url, query, from, to).await,
-            range(ours.client(), &theirs, query, from, to).await,
-        );
-        assert_alike(&a, &b, query);
+        let asked = RangeQuery {
+            query: query.to_owned(),
+            start: from.to_string(),
+            end: to.to_string(),
+            step: "60".to_owned(),
+        };
+        let a = asked.ask(ours.client(), &ours.url).await.unwrap();
+        let b = asked.ask(ours.client(), &theirs).await.unwrap();
+        ensure_alike(&a, &b).unwrap_or_else(|e| panic!("{query}: {e}"));
     }
 
     // While binnacle runs the directory is locked against a second writer, and open for a look.
