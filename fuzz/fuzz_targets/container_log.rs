@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::container_log(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::protocols::container_log(data));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::loki_protobuf(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::protocols::loki_protobuf(data));

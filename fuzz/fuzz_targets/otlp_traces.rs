@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::otlp_traces(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::protocols::otlp_traces(data));

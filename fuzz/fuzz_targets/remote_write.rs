@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::remote_write(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::protocols::remote_write(data));

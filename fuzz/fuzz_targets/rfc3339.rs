@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::rfc3339(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| binnacle_fuzz::protocols::rfc3339(data));

@@ -338,11 +338,20 @@ impl Record {
         let most = |of: fn(&Usage) -> u64| last.iter().map(of).max().unwrap_or_default();
         let _ = writeln!(
             self.table,
-            "minute {:>3}: {:>6.1} MB at most, {:>6.1} MB now, {:>3} open files, {:>3} files, {:>9} samples, {:>4} flushes, \
-             {:>4} merges, {:>6} active series, {:>6} in all",
+            "minute {:>3}: {:>6.1} MB at most, {:>6.1} MB now (store: head {:>4.1}, cache {:>4.1}; events' heads {:>4.1}), \
+             {:>3} open files, {:>3} files, {:>9} samples, {:>4} flushes, {:>4} merges, {:>6} active series, {:>6} in all",
             self.seen.len() / 60,
             most(|u| u.anon_bytes) as f64 / 1e6,
             last.last().map_or(0.0, |u| u.anon_bytes as f64 / 1e6),
+            figure(page, "binnacle_tsdb_head_bytes") as f64 / 1e6,
+            figure(page, "binnacle_tsdb_cache_bytes") as f64 / 1e6,
+            ["logs", "traces"]
+                .map(
+                    |store| figure(page, &format!("binnacle_events_head_bytes{{store=\"{store}\"}}")) as f64
+                        / 1e6
+                )
+                .iter()
+                .sum::<f64>(),
             most(|u| u.open_files as u64),
             most(|u| u.files as u64),
             figure(page, "binnacle_tsdb_samples_total"),

@@ -17,6 +17,7 @@ mod source;
 mod view;
 
 pub use cardinality::Cardinality;
+pub(crate) use segment::{KIND, fuzz_page};
 pub(crate) use view::View;
 
 use crate::cache::Cache;

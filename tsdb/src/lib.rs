@@ -16,6 +16,8 @@ mod cache;
 mod catalog;
 mod codec;
 mod directory;
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 mod idset;
 pub mod metrics;

@@ -22,10 +22,21 @@ pub(crate) fn unpack(packed: &[u8]) -> Result<Vec<u8>> {
         .ok()
         .filter(|len| *len <= MAX_BYTES);
     let len = len.ok_or_else(|| bad("packed bytes are too many"))?;
-    let bytes = zstd::bulk::decompress(cursor.rest(), len).map_err(|e| bad(&format!("zstd: {e}")))?;
+    unpack_frame(cursor.rest(), len)
+}
+
+/// Unpacks a zstd frame of which is known how long it is unpacked. A damaged length asks for no memory: the frame says
+/// it too.
+pub(crate) fn unpack_frame(frame: &[u8], len: usize) -> Result<Vec<u8>> {
+    let other_length = || bad("packed bytes have another length than they say");
+    match zstd::zstd_safe::get_frame_content_size(frame) {
+        Ok(Some(said)) if said == len as u64 => {}
+        _ => return Err(other_length()),
+    }
+    let bytes = zstd::bulk::decompress(frame, len).map_err(|e| bad(&format!("zstd: {e}")))?;
     if bytes.len() == len {
         Ok(bytes)
     } else {
-        Err(bad("packed bytes have another length than they say"))
+        Err(other_length())
     }
 }

@@ -25,6 +25,7 @@ pub(crate) use run::Run;
 
 use crate::bytes::{Cursor as Bytes, bad, put_uint};
 use crate::codec::Effort;
+use crate::pack::unpack_frame;
 use model::{Error, Result};
 use serde::{Deserialize, Serialize};
 use storage::PartKind;
@@ -119,12 +120,7 @@ pub(crate) fn unpack(packed: &[u8], max_bytes: usize) -> Result<Vec<u8>> {
         .ok()
         .filter(|len| *len <= max_bytes)
         .ok_or_else(|| bad("a page is too large"))?;
-    let bytes = zstd::bulk::decompress(cursor.rest(), len).map_err(|e| bad(&format!("zstd: {e}")))?;
-    if bytes.len() == len {
-        Ok(bytes)
-    } else {
-        Err(bad("a page has another length than it says"))
-    }
+    unpack_frame(cursor.rest(), len)
 }
 
 #[cfg(test)]

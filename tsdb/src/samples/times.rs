@@ -77,7 +77,11 @@ impl Column {
         let mut wide = Vec::with_capacity(count);
         times::decode(bytes, count, &mut wide)?;
         let narrow: Option<Box<[u32]>> = wide.iter().map(|t| u32::try_from(*t).ok()).collect();
-        let ascends = |times: &[u32]| times.first() == Some(first) && times.is_sorted_by(|a, b| a < b);
+        let next = self.blocks.get(block + 1).map(|(next, _)| next);
+        let ascends = |times: &[u32]| {
+            let ends_before = next.is_none_or(|next| times.last().is_some_and(|last| last < next));
+            times.first() == Some(first) && times.is_sorted_by(|a, b| a < b) && ends_before
+        };
         narrow
             .filter(|times| times.len() == count && ascends(times))
             .ok_or_else(|| bad("the times of a column make no sense"))

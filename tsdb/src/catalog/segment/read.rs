@@ -9,6 +9,7 @@ use crate::cache::{Cache, Page, PageKey};
 use crate::catalog::ids::Ids;
 use crate::catalog::source::{Damage, Name, Pair, PairText, SeriesRef, Source};
 use crate::catalog::{SegmentEntry, SeriesId};
+use crate::pack::unpack_frame;
 use model::{Error, ErrorKind, Fs, Result};
 use std::cell::Cell;
 use std::path::Path;
@@ -182,7 +183,15 @@ impl Segment {
                 .map_err(|e| self.named(POSTINGS, page, e))?;
             self.page(POSTINGS, page, *place, Ok)
         };
-        let decode = |bytes: &[u8]| Ids::decode(bytes).map_err(|e| self.named(POSTINGS, first, e));
+        let decode = |bytes: &[u8]| {
+            let ids = Ids::decode(bytes).and_then(|ids| {
+                // A damaged run may say billions, and each of them would be asked for.
+                let fits = ids.len() <= index.series && ids.last().is_none_or(|last| last <= index.last);
+                fits.then_some(ids)
+                    .ok_or_else(|| bad("a list has series that the segment lacks"))
+            });
+            ids.map_err(|e| self.named(POSTINGS, first, e))
+        };
         if len == 0 {
             return Ok(Ids::default());
         }
@@ -224,7 +233,7 @@ impl Opened {
         })?;
         let meta = &entry.meta;
         let agrees = index.base == meta.first_id
-            && index.base + u64::from(index.last) == meta.last_id
+            && index.base.checked_add(u64::from(index.last)) == Some(meta.last_id)
             && index.series == meta.series;
         if !agrees {
             return Err(named(bad("it is not the segment that the manifest names")));
@@ -273,11 +282,7 @@ fn unpack_page(packed: &[u8], unpacked: usize) -> Result<Vec<u8>> {
     if unpacked > MAX_PAGE {
         return Err(bad("a page is too large"));
     }
-    let bytes = zstd::bulk::decompress(packed, unpacked).map_err(|e| bad(&format!("zstd: {e}")))?;
-    match bytes.len() == unpacked {
-        true => Ok(bytes),
-        false => Err(bad("a page has another length than the index says")),
-    }
+    unpack_frame(packed, unpacked)
 }
 
 impl Source for Segment {

@@ -95,6 +95,9 @@ impl Page {
             Order::None | Order::Last => 0,
         };
         let (page, residuals) = (cursor.rest(), &mut numbers[1..]);
+        if residuals.len() > super::PAGE && matches!(self.packing, Packing::Dense(_) | Packing::Sparse(_)) {
+            return Err(bad("a page has more numbers than its packing can hold"));
+        }
         match &self.packing {
             Packing::Steps(packing) => packing.unpack(page, residuals)?,
             Packing::Frame(packing) => packing.unpack(page, residuals)?,

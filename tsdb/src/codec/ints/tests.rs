@@ -24,3 +24,29 @@ proptest! {
         round_trip(&small);
     }
 }
+
+#[test]
+fn one_page_of_more_than_its_packing_holds_is_an_error() {
+    // Noise of one page, which is packed densely or sparsely.
+    for sparse in [false, true] {
+        let noise = |i: i64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()) >> 50 & 1023;
+        let numbers: Vec<i64> = (0..500)
+            .map(|i| {
+                if sparse && i % 20 > 0 {
+                    7
+                } else {
+                    noise(i) * noise(i)
+                }
+            })
+            .collect();
+        let mut bytes = vec![];
+        encode(&mut bytes, &numbers, Effort::Merge);
+        assert_eq!(bytes[0] & ONE_PAGE, 0);
+        bytes[0] |= ONE_PAGE;
+        // It is said of many more.
+        for count in [514, 60_000] {
+            let read = decode(&bytes, count, 0..count, &mut vec![]);
+            assert!(read.is_err(), "{count}");
+        }
+    }
+}
