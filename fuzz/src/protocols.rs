@@ -189,10 +189,9 @@ pub fn prometheus_block(data: &[u8]) {
 /// Writes the checksum of a piece behind it, if there is room.
 fn seal(bytes: &mut [u8], piece: Range<usize>) {
     let checksum = bytes.get(piece.clone()).map(crc32c);
-    if let (Some(checksum), Some(place)) = (checksum, bytes.get_mut(piece.end..)) {
-        if let Some(place) = place.first_chunk_mut() {
-            *place = checksum.to_be_bytes();
-        }
+    let place = bytes.get_mut(piece.end..).and_then(|rest| rest.first_chunk_mut());
+    if let (Some(checksum), Some(place)) = (checksum, place) {
+        *place = checksum.to_be_bytes();
     }
 }
 

@@ -1,5 +1,5 @@
 //! A short version of the fuzzing, for the tests of the crates that targets are about: every target over its kept seeds
-//! and over damaged copies of them, with a cap on memory. `BINNACLE_SEEDS` multiplies the copies.
+//! and over damaged copies of them, with a cap on memory. `BINNACLE_FUZZ_TIMES` multiplies the copies.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,7 +132,9 @@ impl Short {
         let names: Vec<_> = self.targets.iter().map(|(name, _)| *name).collect();
         assert_eq!(stems("fuzz_targets"), names);
         assert_eq!(stems("corpus"), names);
-        let times = std::env::var("BINNACLE_SEEDS").ok().and_then(|s| s.parse().ok());
+        let times = std::env::var("BINNACLE_FUZZ_TIMES")
+            .ok()
+            .and_then(|s| s.parse().ok());
         let copies = self.copies * times.unwrap_or(1_u64);
         for (number, target) in self.targets.iter().enumerate() {
             let mut seeds = Vec::new();

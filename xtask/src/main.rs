@@ -2,7 +2,7 @@
 //!
 //! `test` is the README's second command and all that CI calls: it installs what the tests need, checks format
 //! and lints, builds the programs once, and runs every test against them. The long runs are chores of their own, and
-//! each has a short version among the tests: fewer seeds and kills (soak), the kept corpora with seeded mutations (fuzz),
+//! each has a short version among the tests: fewer seeds, rounds and kills (soak), the kept corpora with seeded mutations (fuzz),
 //! tiny sizes and only our program (bench).
 
 mod shell;
@@ -23,11 +23,16 @@ struct Arguments {
 enum Chore {
     /// Install what tests need, then format, clippy, unit, browser and end-to-end tests. All that CI calls.
     Test,
-    /// The crash simulations with many seeds and the kill -9 test with many rounds, for hours.
+    /// The crash simulations with many seeds, minutes of everything at once, and kill -9 with many rounds.
+    ///
+    /// The metrics store's simulation runs about 300 seeds a second, so 100,000 take some six minutes.
     Soak {
         /// Seeds of each simulation.
         #[arg(long, default_value_t = 100_000)]
         seeds: u64,
+        /// Minutes in which a peer and a sender write while queries, merges, deletions, retention and snapshots go on.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
         /// Rounds of kill -9 under load.
         #[arg(long, default_value_t = 200)]
         kills: u32,
@@ -51,7 +56,11 @@ enum Chore {
 fn main() -> Result<()> {
     match Arguments::parse().chore {
         Chore::Test => test(),
-        Chore::Soak { seeds, kills } => soak(seeds, kills),
+        Chore::Soak {
+            seeds,
+            minutes,
+            kills,
+        } => soak(seeds, minutes, kills),
         Chore::Fuzz { seconds, target } => fuzz(seconds, target),
         Chore::Bench { arguments } => bench(&arguments),
     }
@@ -104,7 +113,7 @@ fn test() -> Result<()> {
     .run()
 }
 
-fn soak(seeds: u64, kills: u32) -> Result<()> {
+fn soak(seeds: u64, minutes: u64, kills: u32) -> Result<()> {
     let tools = toolbox::install()?;
     let programs = build_programs()?;
     Step::cargo(
@@ -121,6 +130,14 @@ fn soak(seeds: u64, kills: u32) -> Result<()> {
         ],
     )
     .env("BINNACLE_SEEDS", seeds.to_string())
+    .run()?;
+    Step::cargo(
+        "everything at once",
+        &["test", "--package", "tests", "--test", "soak"],
+    )
+    .env("BINNACLE_SOAK_MINUTES", minutes.to_string())
+    .envs(programs.clone())
+    .envs(tools.clone())
     .run()?;
     Step::cargo(
         "kill -9 under load",

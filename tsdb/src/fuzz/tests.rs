@@ -89,7 +89,7 @@ fn batch() -> Batch {
         exemplars,
     };
     let mut label_bytes = Vec::new();
-    model::raw::put_labels(&mut label_bytes, [("__name__", "up"), ("job", "a")].into_iter());
+    model::raw::put_labels(&mut label_bytes, [("__name__", "up"), ("job", "a")]);
     let samples: Vec<Sample> = (0..6)
         .map(|i| Sample {
             timestamp_ms: DAY + i / 3 * 15_000,
