@@ -137,6 +137,8 @@ impl Tenant {
         next.state.catalog.push(segment.clone());
         self.replace_parts(&mut manifest, next, &[], |_| {})?;
         self.catalog.replace(&chosen, &[segment])?;
+        // Reads that began before keep the files open.
+        self.remove_files(chosen);
         Ok(true)
     }
 }

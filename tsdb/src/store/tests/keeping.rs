@@ -287,3 +287,38 @@ fn series_of_which_nothing_is_left_leave_the_catalog_and_may_come_back() {
     fs.crash();
     assert_eq!(names(&open_with(&fs, options(), &clock).unwrap()), ["new", "old"]);
 }
+
+#[test]
+fn files_that_merges_made_needless_are_gone() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    for round in 0..40i64 {
+        // New series in each flush, so that the catalog has segments to merge, too.
+        let all = (0..5)
+            .map(|n| {
+                series(
+                    labels("up", &format!("{round}-{n}")),
+                    &[(NOON_MS + round * 1000, 1.0)],
+                )
+            })
+            .collect();
+        assert_eq!(now(store.write(batch(all))).unwrap().rejected_count(), 0);
+        store.flush().unwrap();
+        while store.merge().unwrap() {}
+    }
+    let dir = Path::new("/data/metrics/default");
+    let manifest = String::from_utf8(fs.read(&dir.join("MANIFEST"), 1 << 20).unwrap()).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(manifest.split_once('\n').unwrap().1).unwrap();
+    let entries = [&manifest["parts"], &manifest["state"]["catalog"]].map(|list| list.as_array().unwrap());
+    let named: Vec<_> = entries
+        .into_iter()
+        .flatten()
+        .map(|e| e["id"].as_u64().unwrap())
+        .collect();
+    let files = fs.read_dir(&dir.join("parts")).unwrap();
+    assert!(
+        files.len() == named.len() && named.len() < 20,
+        "{files:?}, {named:?}"
+    );
+    assert_eq!(rows(&store, &everything()).unwrap().len(), 200);
+}
