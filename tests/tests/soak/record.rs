@@ -75,7 +75,7 @@ impl Record {
         let files = self.third(2, |u| u.files as u64);
         assert!(
             open_files <= MAX_OPEN_FILES && files <= MAX_FILES,
-            "{open_files} {files}"
+            "{open_files} open files, {files} files"
         );
     }
 }
