@@ -5,13 +5,17 @@
 //! retention are in `tenant/rollup`.
 
 mod answer;
+mod fallback;
 mod histograms;
+mod mend;
 mod plan;
 mod windows;
 
 pub(crate) use answer::{Asked, Pieces};
+pub(crate) use fallback::{Places, Plans};
 pub(crate) use histograms::kept as kept_histograms;
-pub(crate) use plan::{Kept, Plan};
+pub(crate) use mend::Before;
+pub(crate) use plan::Kept;
 pub(crate) use windows::roll_up;
 
 use crate::samples::{COLUMNS_PER_SERIES, SeriesId};
@@ -39,6 +43,16 @@ pub(crate) enum Column {
 }
 
 impl Column {
+    const ALL: [Self; 8] = [
+        Self::Count,
+        Self::Sum,
+        Self::Min,
+        Self::Max,
+        Self::Last,
+        Self::Increase,
+        Self::Ended,
+        Self::Histograms,
+    ];
     /// Those that every window with samples has, in the order of their numbers.
     const OF_SAMPLES: [Self; 6] = [
         Self::Count,

@@ -84,7 +84,8 @@ impl Store {
             tenant.flush()?;
             tenant.merge_all()?;
             while tenant.roll_up(true)? {}
-            Ok(())
+            // Rules have waited for the windows.
+            tenant.clean(0).map(|_| ())
         })
     }
     /// Removes parts that are older than the retention at this time.
@@ -131,7 +132,7 @@ impl Store {
         self.show_stats();
         done.and(sized)
     }
-    /// Removes the oldest days, whose ever they are, while there is too much.
+    /// Removes the oldest days, whose ever they are, while there is too much: first samples of which there are windows.
     fn enforce_size(&self) -> Result<()> {
         let Some(limit) = self.inner.context.options.retention_bytes else {
             return Ok(());
@@ -142,11 +143,11 @@ impl Store {
                 return Ok(());
             }
             let tenants = self.all();
-            let oldest = tenants.iter().filter_map(|t| Some((t.oldest_partition()?, t)));
-            let Some((partition, tenant)) = oldest.min_by_key(|(partition, _)| *partition) else {
+            let oldest = tenants.iter().filter_map(|t| Some((t.oldest()?, t)));
+            let Some((oldest, tenant)) = oldest.min_by_key(|(oldest, _)| *oldest) else {
                 return Ok(());
             };
-            tenant.remove_partition(partition)?;
+            tenant.remove_oldest(oldest)?;
         }
     }
     /// Merges parts and segments of the catalog where it is worth it, a few for each tenant, and rolls up a day that is

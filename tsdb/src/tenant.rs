@@ -8,6 +8,7 @@
 //! Locks are taken in this order: manifest, directory, state. None is held while a record is on its way to the disk.
 
 mod delete;
+mod fallback;
 mod flush;
 mod intake;
 mod merge;
@@ -18,6 +19,9 @@ mod scan;
 mod sieve;
 mod snapshot;
 mod sweep;
+
+#[cfg(test)]
+pub(crate) use rollup::Oldest;
 
 use crate::cache::Cache;
 use crate::catalog::{Cardinality, Catalog, SegmentEntry};

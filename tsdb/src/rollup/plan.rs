@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Samples as they came.
-const RAW: i64 = 0;
+pub(super) const RAW: i64 = 0;
 
 /// From when on there is data inside the retention.
 #[derive(Debug, Clone)]
@@ -50,8 +50,8 @@ pub(crate) struct Plan {
 }
 
 /// What is there, by partition.
-#[derive(Debug, Default)]
-struct Available {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Available {
     /// The resolutions of windows, ascending.
     windows: BTreeMap<i64, BTreeSet<i64>>,
     /// Partitions with parts of samples as they came.
@@ -61,23 +61,7 @@ struct Available {
 impl Plan {
     /// A plan for the times of a request, both included. Each point of time comes from one resolution. Where the first
     /// stretch is of windows, it begins one window earlier than asked.
-    pub(crate) fn new(
-        parts: &[Arc<Part>],
-        (start_ms, end_ms): (i64, i64),
-        resolution: Resolution,
-        kept: &Kept,
-    ) -> Self {
-        // Parts of windows come last.
-        let has_windows = parts.last().is_some_and(|p| p.entry.meta.resolution_ms > 0);
-        let available = if has_windows {
-            Available::of(parts.iter().map(|p| &p.entry.meta))
-        } else {
-            Available::default()
-        };
-        Self::of(&available, (start_ms, end_ms), resolution, kept)
-    }
-
-    fn of(
+    pub(super) fn of(
         available: &Available,
         (start_ms, end_ms): (i64, i64),
         resolution: Resolution,
@@ -189,9 +173,9 @@ fn stretches(
         _ => &available.windows,
     };
     for (partition, windows) in days {
-        let start_ms = partition.saturating_mul(PARTITION_MS);
+        let (start_ms, day_end_ms) = of_partition(*partition);
         stretches.push(end_ms.max(before_raw_ms), start_ms, RAW);
-        end_ms = start_ms.saturating_add(PARTITION_MS);
+        end_ms = day_end_ms;
         let has_raw = available.raw.contains(partition);
         for (after_ms, until_ms, resolution_ms) in
             of_day((start_ms, end_ms), has_raw, windows, resolution, kept)
@@ -253,7 +237,31 @@ fn as_signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
+/// When a partition begins, and the midnight that ends it.
+pub(super) fn of_partition(partition: i64) -> (i64, i64) {
+    let start_ms = partition.saturating_mul(PARTITION_MS);
+    (start_ms, start_ms.saturating_add(PARTITION_MS))
+}
+
 impl Available {
+    /// What matters of the parts of a store.
+    pub(super) fn of_parts(parts: &[Arc<Part>]) -> Self {
+        // Parts of windows come last.
+        match parts.last() {
+            Some(last) if last.entry.meta.resolution_ms > 0 => Self::of(parts.iter().map(|p| &p.entry.meta)),
+            _ => Self::default(),
+        }
+    }
+    /// The widest windows of a day.
+    pub(super) fn widest_ms(&self, partition: i64) -> Option<i64> {
+        self.windows.get(&partition)?.last().copied()
+    }
+    /// The same as if some days had no samples.
+    pub(super) fn without_samples(&self, days: &[i64]) -> Self {
+        let mut without = self.clone();
+        without.raw.retain(|day| days.binary_search(day).is_err());
+        without
+    }
     fn of<'a>(parts: impl Iterator<Item = &'a PartMeta>) -> Self {
         let mut available = Self::default();
         for meta in parts {

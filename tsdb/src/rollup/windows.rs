@@ -48,18 +48,37 @@ pub(crate) struct Windows {
 
 impl Windows {
     fn push(&mut self, w: &Window) {
-        if w.ended {
-            self.ended.push(stored_ms(w.end_ms));
-        }
-        if w.count == 0.0 {
-            return;
-        }
-        self.times.push(stored_ms(w.end_ms));
         let values = [w.count, w.sum.value(), w.min, w.max, w.last, w.increase.value()];
+        self.add(w.end_ms, (w.count > 0.0).then_some(values), w.ended);
+    }
+    /// Adds a window, with what it says of its samples if it has any.
+    pub(super) fn add(
+        &mut self,
+        end_ms: i64,
+        columns: Option<[f64; Column::OF_SAMPLES.len()]>,
+        has_ended: bool,
+    ) {
+        if has_ended {
+            self.ended.push(stored_ms(end_ms));
+        }
+        let Some(values) = columns else { return };
+        self.times.push(stored_ms(end_ms));
         self.columns
             .iter_mut()
             .zip(values)
             .for_each(|(column, value)| column.push(value));
+    }
+    /// Adds later windows.
+    pub(super) fn append(&mut self, later: Self) {
+        self.times.extend(later.times);
+        self.ended.extend(later.ended);
+        for (column, values) in self.columns.iter_mut().zip(later.columns) {
+            column.extend(values);
+        }
+    }
+    /// What the last window with samples has in a column of them.
+    pub(super) fn last_of(&self, column: Column) -> Option<f64> {
+        self.columns[column as usize].last().copied()
     }
     /// The columns that have anything, in the order of their numbers.
     pub(crate) fn into_columns(mut self) -> impl Iterator<Item = (Column, Run)> {

@@ -96,17 +96,41 @@ pub(crate) struct Cursor {
     next_leaf: usize,
     walk: Option<Walk<Vec<u8>>>,
     located: Option<Located>,
+    damage: Damage,
+}
+
+/// What a cursor does about damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    /// It is an error.
+    Fails,
+    /// It costs what is damaged.
+    Forgiven,
+    /// The same, and some was met.
+    Met,
 }
 
 impl Cursor {
     /// Stands at the first series.
     pub(crate) fn new(part: &Arc<Part>, cache: &Arc<Cache>) -> Result<Self> {
+        Self::start(part, cache, Damage::Fails)
+    }
+    /// The same; what is damaged is passed over.
+    pub(crate) fn forgiving(part: &Arc<Part>, cache: &Arc<Cache>) -> Result<Self> {
+        Self::start(part, cache, Damage::Forgiven)
+    }
+    /// Whether damage was passed over.
+    pub(crate) fn has_passed_over(&self) -> bool {
+        self.damage == Damage::Met
+    }
+    fn start(part: &Arc<Part>, cache: &Arc<Cache>, damage: Damage) -> Result<Self> {
         let mut cursor = Self {
             part: part.clone(),
             reader: Reader::with_cache(part.clone(), cache.clone()),
             next_leaf: 0,
             walk: None,
             located: None,
+            damage,
         };
         cursor.advance()?;
         Ok(cursor)
@@ -117,9 +141,24 @@ impl Cursor {
     }
     /// Goes on to the next series.
     pub(crate) fn advance(&mut self) -> Result<()> {
-        let next = self.find_next();
-        self.located = note(&self.part, next)?;
-        Ok(())
+        loop {
+            let next = self.find_next();
+            match note(&self.part, next) {
+                Ok(next) => {
+                    self.located = next;
+                    return Ok(());
+                }
+                Err(e) => forgive(&mut self.damage, e)?,
+            }
+            if self.part.unreadable().is_some() {
+                self.located = None;
+                return Ok(());
+            }
+            // The rest of the leaf, or a leaf that could not even be begun.
+            if self.walk.take().is_none() {
+                self.next_leaf += 1;
+            }
+        }
     }
     /// Adds all data of the series to a run; says how many samples had another value.
     pub(crate) fn read(&mut self, into: &mut Run) -> Result<u64> {
@@ -141,7 +180,9 @@ impl Cursor {
         let Some(located) = &self.located else {
             return Ok(());
         };
-        let read = self.reader.read(located, range_ms, into, &mut Err);
+        let damage = &mut self.damage;
+        let mut damaged = |e| forgive(damage, e);
+        let read = self.reader.read(located, range_ms, into, &mut damaged);
         note(&self.part, read).map(|_| ())
     }
 
@@ -182,6 +223,7 @@ impl Cursor {
                 if let Some(located) = next {
                     return Ok(Some(located.clone()));
                 }
+                self.walk = None;
             }
             let Some((first, offset, _)) = opened.index.leaves.get(self.next_leaf).copied() else {
                 return Ok(None);
@@ -191,6 +233,15 @@ impl Cursor {
             self.next_leaf += 1;
         }
     }
+}
+
+/// Goes on after damage if it is forgiven.
+fn forgive(damage: &mut Damage, e: model::Error) -> Result<()> {
+    if *damage == Damage::Fails || !matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) {
+        return Err(e);
+    }
+    *damage = Damage::Met;
+    Ok(())
 }
 
 /// A file in which damage was met is not merged again.

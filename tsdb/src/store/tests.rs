@@ -1,6 +1,7 @@
 //! Tests of the store: against the plain store, one per promise, and simulated crashes.
 
 mod keeping;
+mod losing;
 mod oracle;
 mod promises;
 mod rollups;

@@ -1,5 +1,7 @@
 //! Flushing the head into parts, and keeping the sets of parts and of the catalog's segments.
 
+use super::retention::PARTLY;
+use super::rollup::Ledger;
 use super::{ENCODING, Family, Frozen, State, Tenant, TenantManifest, sort_parts};
 use crate::codec::Effort;
 use crate::directory::{SeriesId, SlotId};
@@ -71,7 +73,14 @@ impl Tenant {
         // The log that defines new series goes with the one that holds their samples: so the catalog is written
         // first.
         self.persist_catalog(manifest)?;
-        let (entries, replaced) = self.write_head(manifest, &frozen.head)?;
+        let (mut entries, replaced) = self.write_head(manifest, &frozen.head)?;
+        let ledger = Ledger::new(&self.context.options, manifest, self.context.clock.now_ms());
+        for entry in &mut entries {
+            // Late data of a day that is gone: of the other series only windows are left.
+            if ledger.has_lost_all(entry.meta.partition) {
+                entry.meta.retention_done = PARTLY;
+            }
+        }
         let mut next = manifest.clone();
         next.log_position = frozen.position;
         next.state.encoding = ENCODING;

@@ -114,6 +114,9 @@ impl Tenant {
         self.replace_parts(&mut manifest, next, &added, |_| {})?;
         self.context.metrics.replaced.add(merged.replaced);
         self.context.metrics.removed(merged.dropped);
+        if unwanted.is_given_up && merged.dropped.rule > 0 {
+            self.give_up(sources[0].entry.meta.partition);
+        }
         if merged.dropped != Dropped::default() {
             self.wants_sweep.store(true, Ordering::Relaxed);
         }

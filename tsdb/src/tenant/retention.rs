@@ -1,6 +1,6 @@
 //! Retention: by time, by rules for some series, by size.
 
-use super::rollup::Keeping;
+use super::rollup::{HOLD_MS, Keeping, Ledger, Oldest};
 use super::sieve::Series;
 use super::{Tenant, TenantManifest};
 use crate::idset::IdSet;
@@ -10,10 +10,15 @@ use model::{Budget, Result};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+/// For [`PartMeta::retention_done`]: samples of the day have gone, but what the rules want is not all done.
+pub(super) const PARTLY: u64 = 1;
+
 /// What the rules want out of a partition of time that is over.
 pub(super) struct Expired {
     /// Says the same as what was done to a part when nothing is left to do; 0 for nothing.
     pub fingerprint: u64,
+    /// Whether the windows of the samples could not be made, for days.
+    pub is_given_up: bool,
     /// For each rule, whether its series are to go.
     rules: Vec<bool>,
     /// Whether the series without a rule are to go.
@@ -36,12 +41,23 @@ impl Expired {
         if others || rules.contains(&true) {
             let text = options.retention_rules.iter().map(|rule| rule.name.as_str());
             let done = rules.iter().map(|done| if *done { "+" } else { "-" });
-            fingerprint = hash(text.chain(done).chain(others.then_some("+"))).max(1);
+            fingerprint = hash(text.chain(done).chain(others.then_some("+"))).max(PARTLY + 1);
         }
         Self {
             fingerprint,
+            is_given_up: false,
             rules,
             others,
+        }
+    }
+    /// What was done to a part that is made of some to which this was done.
+    pub(super) fn done(&self, sources: impl Iterator<Item = u64> + Clone) -> u64 {
+        let mut same = sources.clone();
+        let first = same.next().unwrap_or_default();
+        match self.fingerprint {
+            0 if same.all(|done| done == first) => first,
+            0 => PARTLY,
+            all => all,
         }
     }
 }
@@ -68,32 +84,35 @@ impl Tenant {
                 .collect()
         })?;
         self.context.metrics.removed_by_age.add(removed);
-        self.context.metrics.roll_up_given_up.add(given_up.len() as u64);
         for day in given_up {
-            tracing::error!(tenant = %self.name, day, "samples past their retention were removed without being rolled up, which failed for days");
+            self.give_up(day);
         }
         Ok(())
     }
 
-    /// The oldest partition of time, unless it is the newest as well.
-    pub(crate) fn oldest_partition(&self) -> Option<i64> {
-        let state = self.state();
-        let partitions = state.parts.iter().map(|p| p.entry.meta.partition);
-        let oldest = partitions.clone().min()?;
-        partitions.max().filter(|newest| *newest > oldest).map(|_| oldest)
+    /// Says that samples of a day go without windows.
+    pub(super) fn give_up(&self, day: i64) {
+        if self.waiting().given_up.insert(day) {
+            self.context.metrics.roll_up_given_up.inc();
+            tracing::error!(tenant = %self.name, day, "samples past their retention were removed without being rolled up, which failed for days");
+        }
     }
 
-    /// Removes a partition of time because the disk is wanted for newer ones.
-    pub(crate) fn remove_partition(&self, partition: i64) -> Result<()> {
+    /// What goes next when the disk is wanted for newer data.
+    pub(crate) fn oldest(&self) -> Option<Oldest> {
+        let manifest = self.lock_manifest();
+        let now_ms = self.context.clock.now_ms();
+        Ledger::new(&self.context.options, &manifest, now_ms).oldest(manifest.parts.iter().map(|p| &p.meta))
+    }
+
+    /// Removes what is the oldest because the disk is wanted for newer data.
+    pub(crate) fn remove_oldest(&self, oldest: Oldest) -> Result<()> {
         let removed = self.remove_parts(|manifest| {
             let parts = manifest.parts.iter();
-            parts
-                .filter(|p| p.meta.partition == partition)
-                .map(|p| p.id)
-                .collect()
+            parts.filter(|p| oldest.holds(&p.meta)).map(|p| p.id).collect()
         })?;
         self.context.metrics.removed_by_size.add(removed);
-        tracing::info!(tenant = %self.name, partition, samples = removed, "the oldest day was removed to keep the size");
+        tracing::info!(tenant = %self.name, ?oldest, samples = removed, "the oldest data was removed to keep the size");
         Ok(())
     }
 
@@ -115,8 +134,30 @@ impl Tenant {
 
     /// Whether a rule may want something out of a part that is not done.
     pub(super) fn is_expired_in(&self, meta: &PartMeta) -> bool {
-        let expired = Expired::of(&self.context.options, meta, self.context.clock.now_ms());
-        expired.fingerprint != 0 && expired.fingerprint != meta.retention_done
+        let is_left = |expired: &Expired| ![0, meta.retention_done].contains(&expired.fingerprint);
+        let now_ms = self.context.clock.now_ms();
+        is_left(&Expired::of(&self.context.options, meta, now_ms)) && is_left(&self.expired_of(meta))
+    }
+
+    /// What the rules want out of a part's partition now. They wait for its windows, as the retention of all does.
+    pub(super) fn expired_of(&self, meta: &PartMeta) -> Expired {
+        let (options, now_ms) = (&self.context.options, self.context.clock.now_ms());
+        let expired = Expired::of(options, meta, now_ms);
+        if expired.fingerprint == 0 || options.rollups.is_empty() {
+            return expired;
+        }
+        let manifest = self.lock_manifest();
+        let ledger = Ledger::new(options, &manifest, now_ms);
+        if ledger.is_done(meta.partition) {
+            return expired;
+        }
+        if self.waiting().is_hopeless(meta.partition) {
+            return Expired {
+                is_given_up: true,
+                ..Expired::of(options, meta, now_ms.saturating_sub(HOLD_MS))
+            };
+        }
+        Expired::of(options, meta, i64::MIN)
     }
 
     /// The series that rules want out.

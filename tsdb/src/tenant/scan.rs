@@ -3,10 +3,11 @@
 use super::{Context, Frozen, Tenant};
 use crate::catalog::View;
 use crate::directory::{KeyHasher, SeriesId, SlotId};
-use crate::rollup::{Asked, Kept, Pieces, Plan};
+use crate::rollup::{Asked, Kept, Pieces, Plans};
 use crate::samples::{Damaged, Located, Part, Reader, Run};
 use crate::tombstones::Tombstone;
-use model::{Budget, Error, ErrorKind, Labels, Result, RolledUp, ScanBatch, ScanRequest, SeriesData};
+use model::{Budget, Error, ErrorKind, Labels, Result, ScanBatch, ScanRequest, SeriesData};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ const CHECK_EVERY: usize = 256;
 #[derive(Default)]
 struct Found {
     labels: Labels,
+    /// Its place in the list of ids.
+    place: usize,
+    plan: usize,
     /// Places in parts, from old to new: which part, and where in it.
     parts: Vec<(u32, Located)>,
     /// In the frozen head: several only if two ids have the same labels.
@@ -27,14 +31,24 @@ struct Found {
 }
 
 /// What a query looks at: all of it belongs to one moment.
-struct Look {
-    plan: Plan,
-    parts: Arc<Vec<Arc<Part>>>,
+pub(super) struct Look {
+    pub plans: Plans,
+    pub parts: Arc<Vec<Arc<Part>>>,
     /// For each part, the deletions that it lacks.
     deletions: Vec<Vec<Arc<Tombstone>>>,
     frozen: Option<Arc<Frozen>>,
     /// By the place in the list of ids: what is in memory.
     in_memory: Vec<InMemory>,
+}
+
+/// The series that have one plan.
+pub(super) struct Wanted<'a> {
+    pub plan: usize,
+    pub ids: Cow<'a, [SeriesId]>,
+    /// Their places in the list of all; none when they are all.
+    pub places: Option<Vec<usize>>,
+    /// Their ids in files of windows, once they are needed.
+    pub in_windows: Option<Vec<SeriesId>>,
 }
 
 /// Points of one series that are not in a part.
@@ -51,8 +65,8 @@ impl Tenant {
         let active = self.active();
         let state = self.state();
         let asked = (request.range.start_ms(), request.range.end_ms());
-        let plan = Plan::new(&state.parts, asked, request.hints.resolution, &kept);
-        let range = plan.raw_range();
+        let mut plans = Plans::new(&state.parts, asked, request.hints.resolution, kept);
+        let range = plans.first().raw_range();
         let mut in_memory = Vec::new();
         let overlaps = |times: Option<(i64, i64)>| times.is_some_and(|(a, b)| range.0 <= b && a <= range.1);
         let look_in_head = overlaps(state.head.times()) || state.head.has_exemplars();
@@ -80,12 +94,24 @@ impl Tenant {
                 in_memory.push(InMemory { at, frozen, head });
             }
         }
+        for day in &mut plans.days {
+            let range = day.times();
+            let heads = [Some(&state.head), state.frozen.as_ref().map(|f| &f.head)];
+            for head in heads.into_iter().flatten() {
+                if !head.times().is_some_and(|(a, b)| range.0 <= b && a <= range.1) {
+                    continue;
+                }
+                let has_any = |id: SeriesId| head.has_any(id, active.directory.slot_of(id), range);
+                let here = (0..ids.len()).filter(|at| has_any(ids[*at]));
+                here.for_each(|at| day.has_samples.insert(at));
+            }
+        }
         let deletions_of = |part: &Arc<Part>| {
             let concerning = state.tombstones.iter().filter(|t| t.concerns(&part.entry.meta));
             concerning.cloned().collect()
         };
         Look {
-            plan,
+            plans,
             deletions: state.parts.iter().map(deletions_of).collect(),
             parts: state.parts.clone(),
             frozen: state.frozen.clone(),
@@ -105,22 +131,24 @@ impl Tenant {
         let mut found: Vec<Option<Found>> = Vec::new();
         found.resize_with(ids.len(), || None);
         let asked = Asked::of(&request.hints);
-        let mut in_windows = None;
-        for number in 0..look.parts.len() {
-            for (at, located) in self.find_in(&look, number, &ids, asked, &mut in_windows, &request.budget)? {
-                let found = found[at].get_or_insert_default();
-                found.parts.push((number as u32, located));
+        for mut wanted in self.wanted(&mut look, &ids, &request.budget)? {
+            for number in 0..look.parts.len() {
+                for (at, located) in self.find_in(&look, number, &mut wanted, asked, &request.budget)? {
+                    let found = found[at].get_or_insert_default();
+                    found.plan = wanted.plan;
+                    found.parts.push((number as u32, located));
+                }
             }
         }
         for in_memory in std::mem::take(&mut look.in_memory) {
             let found = found[in_memory.at].get_or_insert_default();
+            found.plan = look.plans.of(in_memory.at);
             found.frozen.extend(in_memory.frozen);
             found.head.extend(in_memory.head);
         }
-        let series = self.with_labels(&view, &ids, found, &request.budget)?;
+        let series = self.with_labels(&view, &ids, found, &mut look.plans, &request.budget)?;
         Ok(Box::new(Reading {
             readers: look.parts.iter().map(|_| None).collect(),
-            rolled_up: look.plan.rolled_up(),
             asked,
             look,
             budget: request.budget.clone(),
@@ -130,46 +158,49 @@ impl Tenant {
         }))
     }
 
-    /// Where a part has the points of series that the plan wants of it, with the places of their ids; nothing when it
-    /// cannot be read. `in_windows` remembers the ids as they are in parts of windows.
+    /// Where a part has the points of series that their plan wants of it, with the places of their ids; nothing when it
+    /// cannot be read.
     fn find_in(
         &self,
         look: &Look,
         number: usize,
-        ids: &[SeriesId],
+        wanted: &mut Wanted<'_>,
         asked: Asked,
-        in_windows: &mut Option<Vec<SeriesId>>,
         budget: &Budget,
     ) -> Result<Vec<(usize, Located)>> {
         let part = &look.parts[number];
-        let meta = &part.entry.meta;
-        if look.plan.ranges(meta).next().is_none() {
+        let (meta, plan) = (&part.entry.meta, look.plans.get(wanted.plan));
+        let ranges: Vec<_> = plan.ranges(meta).collect();
+        if ranges.is_empty() {
             return Ok(Vec::new());
         }
         budget.check()?;
+        let (ids, in_windows) = (&*wanted.ids, &mut wanted.in_windows);
         let in_file = match meta.resolution_ms {
             0 => ids,
             _ if in_windows.is_none() => in_windows.insert(asked.ids_in_file(ids)?),
             _ => in_windows.as_deref().unwrap_or_default(),
         };
         let found = part.find(in_file, &mut |e| self.context.damaged(part, budget, e))?;
-        let found = self.not_deleted(look, number, found, budget)?;
-        if let Some(used) = look.plan.used(meta).filter(|_| !found.is_empty()) {
+        let found = self.not_deleted(look, number, found, &ranges, budget)?;
+        if let Some(used) = plan.used(meta).filter(|_| !found.is_empty()) {
             budget.note_rolled_up(used);
         }
         let place = |located: Located| {
             let at = ids.binary_search(&meta.series_of(located.id));
-            (at.expect("a part finds what it was asked for"), located)
+            let at = at.expect("a part finds what it was asked for");
+            (wanted.places.as_ref().map_or(at, |places| places[at]), located)
         };
         Ok(found.into_iter().map(place).collect())
     }
 
-    /// What deletions left of what a part has.
-    fn not_deleted(
+    /// What deletions left of what a part has in some ranges of times.
+    pub(super) fn not_deleted(
         &self,
         look: &Look,
         number: usize,
         mut found: Vec<Located>,
+        ranges: &[(i64, i64)],
         budget: &Budget,
     ) -> Result<Vec<Located>> {
         let (part, deletions) = (&look.parts[number], &look.deletions[number]);
@@ -193,7 +224,7 @@ impl Tenant {
                 let run = left(&mut reader, part, deletions, located, range, &mut damaged)?;
                 Ok::<_, Error>(!run.is_empty())
             };
-            let mut any = look.plan.ranges(meta).map(&mut is_left);
+            let mut any = ranges.iter().copied().map(&mut is_left);
             any.find(|left| !matches!(left, Ok(false)))
                 .transpose()
                 .unwrap_or_else(|e| {
@@ -213,6 +244,7 @@ impl Tenant {
         view: &View,
         ids: &[SeriesId],
         mut found: Vec<Option<Found>>,
+        plans: &mut Plans,
         budget: &Budget,
     ) -> Result<Vec<Found>> {
         let places: Vec<usize> = (0..ids.len()).filter(|at| found[*at].is_some()).collect();
@@ -227,8 +259,10 @@ impl Tenant {
                 return Ok(());
             };
             let next = series.len();
+            one.place = at.unwrap_or_default();
             let at = *by_labels.entry(labels.clone()).or_insert(next);
             if at < next {
+                series[at].plan = plans.join(series[at].place, one.place);
                 series[at].join(one);
                 return Ok(());
             }
@@ -247,14 +281,14 @@ impl Tenant {
     fn present(&self, view: &View, request: &ScanRequest) -> Result<Vec<SeriesId>> {
         request.budget.check()?;
         let ids = view.select(&request.predicate, &request.budget)?;
-        let look = self.look(request, &ids, false);
+        let mut look = self.look(request, &ids, false);
         let mut is_there = vec![false; ids.len()];
-        let mut in_windows = None;
-        for number in 0..look.parts.len() {
-            // Every window with samples has a count.
-            let (asked, budget) = (Asked::Count, &request.budget);
-            for (at, _) in self.find_in(&look, number, &ids, asked, &mut in_windows, budget)? {
-                is_there[at] = true;
+        for mut wanted in self.wanted(&mut look, &ids, &request.budget)? {
+            for number in 0..look.parts.len() {
+                // Every window with samples has a count.
+                for (at, _) in self.find_in(&look, number, &mut wanted, Asked::Count, &request.budget)? {
+                    is_there[at] = true;
+                }
             }
         }
         look.in_memory.iter().for_each(|m| is_there[m.at] = true);
@@ -293,7 +327,7 @@ impl Tenant {
 
 impl Context {
     /// Damage costs only what is damaged: the query goes on without, is told so, and it is counted.
-    fn damaged(&self, part: &Part, budget: &Budget, e: Error) -> Result<()> {
+    pub(super) fn damaged(&self, part: &Part, budget: &Budget, e: Error) -> Result<()> {
         if !matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) {
             return Err(e);
         }
@@ -320,8 +354,6 @@ impl Found {
 struct Reading {
     look: Look,
     asked: Asked,
-    /// What of the plan is windows.
-    rolled_up: Arc<[RolledUp]>,
     series: std::vec::IntoIter<Found>,
     /// One for each part, once it is needed.
     readers: Vec<Option<Reader>>,
@@ -334,7 +366,11 @@ impl Reading {
     fn read(&mut self, found: Found) -> Result<Option<SeriesData>> {
         self.budget.check()?;
         let (mut run, mut pieces) = (Run::default(), Pieces::default());
-        let raw_range = self.look.plan.raw_range();
+        let (plan, rolled_up) = (
+            self.look.plans.get(found.plan),
+            self.look.plans.rolled_up(found.plan),
+        );
+        let raw_range = plan.raw_range();
         for (number, located) in &found.parts {
             let part = &self.look.parts[*number as usize];
             let reader = self.readers[*number as usize].get_or_insert_with(|| Reader::new(part.clone()));
@@ -346,7 +382,7 @@ impl Reading {
                 0 => &mut run,
                 windows => pieces.column(windows, located.id),
             };
-            for range in self.look.plan.ranges(meta) {
+            for range in plan.ranges(meta) {
                 if has_deletions {
                     into.add_newer(&mut left(reader, part, deletions, located, range, &mut damaged)?);
                 } else {
@@ -365,7 +401,20 @@ impl Reading {
         for mut newer in found.head {
             run.add_newer(&mut newer);
         }
-        let data = self.data(found.labels, run, &pieces);
+        let starts = starts(&run);
+        let data = if plan.is_all_raw() {
+            SeriesData {
+                start_timestamps_ms: starts,
+                labels: found.labels,
+                timestamps_ms: run.times,
+                values: run.values,
+                histograms: run.histograms,
+                ..SeriesData::default()
+            }
+        } else {
+            let joined = pieces.join(&run, &starts, self.asked, plan);
+            joined.into_data(found.labels, rolled_up)
+        };
         if data.timestamps_ms.is_empty() && data.histograms.is_empty() {
             return Ok(None);
         }
@@ -373,23 +422,6 @@ impl Reading {
         self.budget.charge_samples(samples)?;
         self.budget.charge_bytes(samples * 16)?;
         Ok(Some(data))
-    }
-
-    /// One series of samples as they came and windows.
-    fn data(&self, labels: Labels, run: Run, windows: &Pieces) -> SeriesData {
-        let starts = starts(&run);
-        if !self.look.plan.is_all_raw() {
-            let joined = windows.join(&run, &starts, self.asked, &self.look.plan);
-            return joined.into_data(labels, &self.rolled_up);
-        }
-        SeriesData {
-            start_timestamps_ms: starts,
-            labels,
-            timestamps_ms: run.times,
-            values: run.values,
-            histograms: run.histograms,
-            ..SeriesData::default()
-        }
     }
 }
 

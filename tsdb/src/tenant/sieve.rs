@@ -1,7 +1,6 @@
 //! What a merge leaves out: what is older than the retention, what rules keep for a shorter time, what was deleted.
 
 use super::Tenant;
-use super::retention::Expired;
 use crate::idset::IdSet;
 use crate::samples::{Dropped, Fate, Part, PartMeta, Reason, Run, SeriesId, Sieve};
 use crate::tombstones::Tombstone;
@@ -21,6 +20,8 @@ pub(super) struct Unwanted<'a> {
     pub deletions_done: u64,
     /// For [`PartMeta::retention_done`] of the result.
     pub retention_done: u64,
+    /// Whether samples go by rules although their windows could not be made.
+    pub is_given_up: bool,
 }
 
 struct Source {
@@ -46,20 +47,29 @@ impl Series {
 impl<'a> Unwanted<'a> {
     /// What is not wanted of these parts now.
     pub(super) fn of(tenant: &'a Tenant, parts: &[Arc<Part>]) -> Result<Self> {
+        let rules = tenant.expired_of(&parts[0].entry.meta);
+        let mut unwanted = Self::deleted(tenant, parts);
+        let (options, now_ms) = (&tenant.context.options, tenant.context.clock.now_ms());
+        unwanted.first_ms = validate::first_kept_of(options, &parts[0].entry.meta, now_ms);
+        unwanted.expired = tenant.expired_series(&rules)?;
+        unwanted.retention_done = rules.done(parts.iter().map(|p| p.entry.meta.retention_done));
+        unwanted.is_given_up = rules.is_given_up;
+        Ok(unwanted)
+    }
+    /// What was deleted of these parts, and nothing else.
+    pub(super) fn deleted(tenant: &'a Tenant, parts: &[Arc<Part>]) -> Self {
         let tombstones = tenant.state().tombstones.clone();
         let known = tombstones.iter().take_while(|t| t.unreadable().is_none());
         let deletions_done = known.map(|t| t.entry.id).last().unwrap_or_default();
-        let now_ms = tenant.context.clock.now_ms();
-        let meta = &parts[0].entry.meta;
-        let rules = Expired::of(&tenant.context.options, meta, now_ms);
-        Ok(Self {
+        Self {
             tenant,
-            first_ms: validate::first_kept_of(&tenant.context.options, meta, now_ms),
-            expired: tenant.expired_series(&rules)?,
+            first_ms: i64::MIN,
+            expired: None,
             sources: parts.iter().map(|part| Source::new(part, &tombstones)).collect(),
             deletions_done,
-            retention_done: rules.fingerprint,
-        })
+            retention_done: 0,
+            is_given_up: false,
+        }
     }
     /// Whether a part has anything that is not wanted. Reads its directory.
     pub(super) fn has_any(&self, source: usize, part: &Part) -> Result<bool> {
@@ -124,7 +134,14 @@ impl Sieve for Unwanted<'_> {
         }
     }
     fn go_on(&self) -> Result<()> {
-        if self.tenant.context.stopping.load(Ordering::Relaxed) {
+        self.tenant.go_on()
+    }
+}
+
+impl Tenant {
+    /// An error when the store closes.
+    pub(super) fn go_on(&self) -> Result<()> {
+        if self.context.stopping.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Cancelled, "the store is closing"));
         }
         Ok(())

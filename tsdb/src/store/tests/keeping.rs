@@ -4,11 +4,11 @@ use super::*;
 use crate::options::RetentionRule;
 use model::{MatchOp, Matcher};
 
-fn job(job: &str) -> Predicate {
+pub(super) fn job(job: &str) -> Predicate {
     Predicate::Label(Matcher::new("job", MatchOp::Equal, job).unwrap())
 }
 
-fn rule(of: &str, days: i64) -> RetentionRule {
+pub(super) fn rule(of: &str, days: i64) -> RetentionRule {
     RetentionRule {
         name: format!("{of} {days}d"),
         selector: job(of),

@@ -7,10 +7,10 @@ use model::metric::{is_stale, stale_nan};
 use model::{ErrorKind, Resolution, RolledUp};
 use proptest::prelude::*;
 
-const HOUR_MS: i64 = 3_600_000;
-const M5: i64 = 300_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
+pub(super) const M5: i64 = 300_000;
 /// The midnight before [`NOON_MS`].
-const MIDNIGHT_MS: i64 = NOON_MS - 12 * HOUR_MS;
+pub(super) const MIDNIGHT_MS: i64 = NOON_MS - 12 * HOUR_MS;
 
 pub(super) fn options() -> Options {
     let rollup = |resolution_ms: i64, days: u64| Rollup {
@@ -24,33 +24,42 @@ pub(super) fn options() -> Options {
     }
 }
 
-struct Bed {
-    fs: FaultyFs,
-    clock: Arc<ManualClock>,
-    store: Store,
+pub(super) struct Bed {
+    pub fs: FaultyFs,
+    pub clock: Arc<ManualClock>,
+    pub store: Store,
+    options: Options,
 }
 
 impl Bed {
     fn new() -> Self {
-        let (fs, clock) = (FaultyFs::new(1), clock());
-        let store = open_with(&fs, options(), &clock).unwrap();
-        Self { fs, clock, store }
+        Self::with(options())
     }
-    fn advance(&self, ms: i64) {
+    pub fn with(options: Options) -> Self {
+        let (fs, clock) = (FaultyFs::new(1), clock());
+        let store = open_with(&fs, options.clone(), &clock).unwrap();
+        Self {
+            fs,
+            clock,
+            store,
+            options,
+        }
+    }
+    pub fn advance(&self, ms: i64) {
         self.clock.advance_ns(ms as u64 * 1_000_000);
     }
     /// Everything that upkeep does, until there is nothing more to do.
-    fn upkeep(&self) {
+    pub fn upkeep(&self) {
         self.store.maintain().unwrap();
         while self.store.merge().unwrap() {}
         self.store.maintain().unwrap();
     }
-    fn reopen(&mut self) {
+    pub fn reopen(&mut self) {
         self.store.close().unwrap();
-        self.store = open_with(&self.fs, options(), &self.clock).unwrap();
+        self.store = open_with(&self.fs, self.options.clone(), &self.clock).unwrap();
     }
     /// Parts by resolution.
-    fn parts(&self) -> BTreeMap<u64, usize> {
+    pub fn parts(&self) -> BTreeMap<u64, usize> {
         let tenant = self.store.tenant(&Name::default());
         let mut parts = BTreeMap::new();
         for meta in tenant.map(|t| t.part_metas()).unwrap_or_default() {
@@ -136,7 +145,7 @@ pub(super) fn windows(samples: &Samples, resolution_ms: i64) -> BTreeMap<i64, Wi
 }
 
 /// Points that an answer must have: each with the width of its window, 0 for a sample as it came.
-fn points(samples: &Samples, rolled_up: &[RolledUp], from_ms: i64) -> Vec<(i64, i64, Window)> {
+pub(super) fn points(samples: &Samples, rolled_up: &[RolledUp], from_ms: i64) -> Vec<(i64, i64, Window)> {
     let mut points = Vec::new();
     for (time, value) in samples.range(from_ms..) {
         if !rolled_up
@@ -209,7 +218,7 @@ fn check(store: &Store, samples: &Samples, resolution: Resolution, first_ms: i64
 }
 
 /// Shows the first difference only.
-fn same<T: PartialEq + std::fmt::Debug>(got: &[T], expected: &[T], what: &str) {
+pub(super) fn same<T: PartialEq + std::fmt::Debug>(got: &[T], expected: &[T], what: &str) {
     let at = (0..got.len().max(expected.len())).find(|i| got.get(*i) != expected.get(*i));
     if let Some(at) = at {
         panic!("{what}: {:?} instead of {:?}", got.get(at), expected.get(at));
@@ -281,7 +290,7 @@ fn check_counter(store: &Store, expected: &[(i64, i64, Window)], resolution: Res
 }
 
 /// 15 minutes of data for each hour of some days, at odd and even times; a counter with resets.
-fn some_days(days: std::ops::Range<i64>) -> Samples {
+pub(super) fn some_days(days: std::ops::Range<i64>) -> Samples {
     let mut samples = Samples::new();
     for hour in days.start * 24..days.end * 24 {
         for i in 0..15 {
