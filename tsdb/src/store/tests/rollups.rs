@@ -35,7 +35,7 @@ impl Bed {
     fn new() -> Self {
         Self::with(options())
     }
-    pub fn with(options: Options) -> Self {
+    pub(super) fn with(options: Options) -> Self {
         let (fs, clock) = (FaultyFs::new(1), clock());
         let store = open_with(&fs, options.clone(), &clock).unwrap();
         Self {
@@ -45,21 +45,21 @@ impl Bed {
             options,
         }
     }
-    pub fn advance(&self, ms: i64) {
+    pub(super) fn advance(&self, ms: i64) {
         self.clock.advance_ns(ms as u64 * 1_000_000);
     }
     /// Everything that upkeep does, until there is nothing more to do.
-    pub fn upkeep(&self) {
+    pub(super) fn upkeep(&self) {
         self.store.maintain().unwrap();
         while self.store.merge().unwrap() {}
         self.store.maintain().unwrap();
     }
-    pub fn reopen(&mut self) {
+    pub(super) fn reopen(&mut self) {
         self.store.close().unwrap();
         self.store = open_with(&self.fs, self.options.clone(), &self.clock).unwrap();
     }
     /// Parts by resolution.
-    pub fn parts(&self) -> BTreeMap<u64, usize> {
+    pub(super) fn parts(&self) -> BTreeMap<u64, usize> {
         let tenant = self.store.tenant(&Name::default());
         let mut parts = BTreeMap::new();
         for meta in tenant.map(|t| t.part_metas()).unwrap_or_default() {
