@@ -51,11 +51,10 @@ impl Expired {
         }
     }
     /// What was done to a part that is made of some to which this was done.
-    pub(super) fn done(&self, sources: impl Iterator<Item = u64> + Clone) -> u64 {
-        let mut same = sources.clone();
-        let first = same.next().unwrap_or_default();
+    pub(super) fn done(&self, mut sources: impl Iterator<Item = u64>) -> u64 {
+        let first = sources.next().unwrap_or_default();
         match self.fingerprint {
-            0 if same.all(|done| done == first) => first,
+            0 if sources.all(|done| done == first) => first,
             0 => PARTLY,
             all => all,
         }

@@ -142,9 +142,11 @@ impl<'a> Ledger<'a> {
     }
     /// What goes next when the disk is wanted for newer data; `None` when only the newest day is left.
     pub(in crate::tenant) fn oldest<'p>(&self, parts: impl Iterator<Item = &'p PartMeta>) -> Option<Oldest> {
-        let raw = self.days.0.keys().copied();
+        let mut raw = self.days.0.keys().copied();
+        // The newest stays.
+        raw.next_back();
         let summed_up = |p: &i64| self.with_windows.contains(p) && self.is_done(*p);
-        if let Some(samples) = raw.rev().skip(1).filter(summed_up).last() {
+        if let Some(samples) = raw.find(summed_up) {
             return Some(Oldest::Samples(samples));
         }
         let days: BTreeSet<i64> = parts.map(|meta| meta.partition).collect();
