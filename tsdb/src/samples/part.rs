@@ -90,6 +90,11 @@ impl Part {
     pub(crate) fn unreadable(&self) -> Option<&Error> {
         self.opened.as_ref().err()
     }
+    /// Whether its runs are packed as well as they can be: by a merge.
+    pub(crate) fn is_merged(&self) -> bool {
+        let opened = self.opened.as_ref();
+        opened.is_ok_and(|opened| opened.index.effort == Effort::Merge)
+    }
     /// Takes what the cache has of the file out of it: the file is gone.
     pub(crate) fn forget(&self) {
         self.cache.forget_file(self.file);

@@ -36,7 +36,12 @@ impl Tenant {
     }
     /// Merges the parts of each partition into one, without what is not wanted any more.
     pub(crate) fn merge_all(&self) -> Result<()> {
-        while self.merge_chosen(|parts| (parts.len() > 1).then_some(0..parts.len()))? {}
+        // A part alone is written anew too, once: what a flush writes is packed in a hurry.
+        let all = |parts: &[Arc<Part>]| {
+            let is_done = parts.len() == 1 && parts[0].is_merged();
+            (!is_done).then_some(0..parts.len())
+        };
+        while self.merge_chosen(all)? {}
         self.clean(0)?;
         self.sweep(true)?;
         while self.merge_segments()? {}
@@ -48,16 +53,18 @@ impl Tenant {
         let _alone = self.merging.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = self.state().parts.clone();
         // A part that cannot be read stays where it is, and what lies on both sides of it apart.
+        let is_sound = |part: &Arc<Part>| part.unreadable().is_none() && !part.is_damaged();
         let belong = |a: &Arc<Part>, b: &Arc<Part>| {
             a.entry.meta.resolution_ms == b.entry.meta.resolution_ms
                 && a.entry.meta.partition == b.entry.meta.partition
-                && a.unreadable().is_none()
-                && b.unreadable().is_none()
-                && !a.is_damaged()
-                && !b.is_damaged()
+                && is_sound(a)
+                && is_sound(b)
         };
-        for run in parts.chunk_by(|a, b| belong(a, b)) {
-            let Some(chosen) = choose(run).filter(|r| r.len() > 1) else {
+        for run in parts
+            .chunk_by(|a, b| belong(a, b))
+            .filter(|run| run.iter().all(is_sound))
+        {
+            let Some(chosen) = choose(run).filter(|r| !r.is_empty()) else {
                 continue;
             };
             self.merge_noted(&run[chosen])?;

@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
+/// The tenant of all requests, where a server knows tenants: what it writes about itself then lies apart.
+pub(crate) const TENANT: &str = "bench";
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -59,7 +62,7 @@ impl Connection {
             format!("Content-Length: {}\r\n", body.len())
         };
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{headers}{length}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nX-Scope-OrgID: {TENANT}\r\n{headers}{length}\r\n",
             self.port
         );
         // Dropped on every way out but the last: half an answer may still be on its way.

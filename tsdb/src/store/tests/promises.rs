@@ -150,6 +150,28 @@ fn any_time_inside_the_retention_is_taken_and_the_rest_is_refused_by_reason() {
 }
 
 #[test]
+fn compaction_packs_a_part_alone_anew_but_once() {
+    let fs = FaultyFs::new(1);
+    let store = open(&fs);
+    let samples: Vec<_> = (0..500)
+        .map(|i| (at(i), f64::from(i % 7 == 0) * (i * i % 1000) as f64))
+        .collect();
+    put(&store, &samples);
+    store.flush().unwrap();
+    let flushed = store.stats();
+    store.compact().unwrap();
+    let compacted = store.stats();
+    assert_eq!((flushed.parts, compacted.parts), (1, 1));
+    assert!(
+        compacted.part_bytes < flushed.part_bytes,
+        "{compacted:?} {flushed:?}"
+    );
+    let before = files(&fs, b"SMPL");
+    store.compact().unwrap();
+    assert!(files(&fs, b"SMPL") == before, "nothing is left to do");
+}
+
+#[test]
 fn retention_drops_whole_parts_and_filters_at_read() {
     let (fs, clock) = (FaultyFs::new(1), clock());
     let store = open_with(&fs, options(), &clock).unwrap();

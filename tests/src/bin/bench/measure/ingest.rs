@@ -3,6 +3,7 @@
 
 use super::{Bench, DataFolder, Measure, query, say};
 use crate::bodies::Encoded;
+use crate::http::TENANT;
 use crate::plan::Named;
 use crate::program::Program;
 use crate::report::Figures;
@@ -288,6 +289,12 @@ pub(crate) fn bytes_of(
         server.written_bytes(),
         &refusals,
     );
+    let of_tenant = ["metrics", "wal"].map(|store| bytes_below(&server.data().join(store).join(TENANT)));
+    let of_tenant = of_tenant.into_iter().sum::<Result<u64>>()?;
+    if of_tenant > 0 {
+        let each = of_tenant as f64 / sent.samples() as f64;
+        figures.fact("bytes per sample, without what it says of itself", each);
+    }
     let missing = verify::count(&server, encoded, &mut figures)?;
     figures.fact("samples missing", missing as f64);
     server.stop()?;
