@@ -284,6 +284,14 @@ impl Reader {
                 self.copy(opened, times.column, &entry, a, b)?;
             }
         }
+        let base = opened.index.partition_ms;
+        let wanted = base.saturating_add(range.0.into())..=base.saturating_add(range.1.into());
+        let is_outside = |time: Option<&i64>| time.is_some_and(|time| !wanted.contains(time));
+        if is_outside(self.times.selected.first()) || is_outside(self.times.selected.last()) {
+            self.times.selected.clear();
+            let number = u64::from(times.column);
+            return Err(opened.at(bad("a column has other times than it says"), COLUMNS, number));
+        }
         self.times.of.clone_from(times);
         self.times.range = range;
         Ok(())
