@@ -5,6 +5,10 @@ use anyhow::Result;
 use clap::Parser as _;
 use std::process::ExitCode;
 
+/// docs/decisions/0011: what threads free comes back to all of them, and to the system.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match start(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,

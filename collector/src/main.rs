@@ -7,6 +7,10 @@ use model::Clock as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// docs/decisions/0011: what threads free comes back to all of them, and to the system.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = |()| ExitCode::SUCCESS;

@@ -200,10 +200,7 @@ async fn everything_at_once_for_a_while() {
     let count = minutes.map_or(SHORT_ROUNDS, |m| m * 60);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut options = Options::no_agent().with_config(CONFIG);
-    // glibc keeps what threads freed in up to eight arenas for each processor, which takes longer than ten minutes to level
-    // off and hides what the program itself holds. With one arena it shows.
-    options.environment.push(("MALLOC_ARENA_MAX".into(), "1".into()));
+    let options = Options::no_agent().with_config(CONFIG);
     let mut binnacle = Binnacle::start(&data, &options).await.unwrap();
     let shape = Shape {
         targets: 4,
