@@ -388,6 +388,7 @@ impl State {
             // Journals keep order: mostly a prefix of the changes is there. Without one, any of them.
             let in_order = self.rng.one_in(2);
             let kept = self.rng.below(changes.len() as u64 + 1);
+            let mut lost = Vec::new();
             for (i, change) in changes.into_iter().enumerate() {
                 let keep = if in_order {
                     (i as u64) < kept
@@ -397,9 +398,11 @@ impl State {
                 if keep {
                     self.put_on_disk(change);
                 } else {
-                    self.forget(&change);
+                    lost.push(change);
                 }
             }
+            // The last one first: a directory that was renamed back is where it was.
+            lost.iter().rev().for_each(|change| self.forget(change));
         }
         let old = std::mem::take(&mut self.files);
         self.names.clear();

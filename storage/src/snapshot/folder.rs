@@ -146,13 +146,19 @@ impl Snapshots {
     }
 
     fn remove_unfinished(&self) -> Result<()> {
-        for name in self.entries()? {
-            if name.strip_suffix(UNFINISHED).is_some_and(is_name) {
-                let path = self.dir.join(&name);
-                self.fs
-                    .remove_dir_all(&path)
-                    .map_err(|e| Error::from(e).within(path.display()))?;
-            }
+        let is_unfinished = |name: &String| name.strip_suffix(UNFINISHED).is_some_and(is_name);
+        let unfinished: Vec<String> = self.entries()?.into_iter().filter(is_unfinished).collect();
+        if !unfinished.is_empty() {
+            // A power failure must not bring back the name of a whole one for what is taken apart here.
+            self.fs
+                .sync_dir(&self.dir)
+                .map_err(|e| Error::from(e).within(self.dir.display()))?;
+        }
+        for name in unfinished {
+            let path = self.dir.join(&name);
+            self.fs
+                .remove_dir_all(&path)
+                .map_err(|e| Error::from(e).within(path.display()))?;
         }
         Ok(())
     }
