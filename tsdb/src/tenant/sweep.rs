@@ -9,10 +9,10 @@ use super::{State, Tenant};
 use crate::directory::SlotId;
 use crate::head::Head;
 use crate::idset::IdSet;
-use crate::samples::SeriesId;
+use crate::samples::{Part, SeriesId};
 use model::Result;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 /// A segment is written anew when at least one of so many of its series is gone.
 const WORTH: u64 = 8;
@@ -34,7 +34,8 @@ impl Tenant {
 
     fn sweep_segments(&self, all: bool) -> Result<()> {
         let segments = self.catalog.segment_ids()?;
-        let Some(alive) = self.ids_in_parts()? else {
+        let parts = self.state().parts.clone();
+        let Some(alive) = ids_in(&parts)? else {
             // What a damaged part has cannot be told.
             return Ok(());
         };
@@ -42,7 +43,10 @@ impl Tenant {
         for (_, ids) in &segments {
             dead = dead.with(&ids.without(&alive));
         }
-        let dead = self.condemn(&dead);
+        let Some(dead) = self.condemn(&dead, &parts) else {
+            self.wants_sweep.store(true, Ordering::Relaxed);
+            return Ok(());
+        };
         for (segment, ids) in segments {
             let gone = ids.len() - ids.without(&dead).len();
             if gone > 0 && (all || gone * WORTH >= ids.len()) {
@@ -52,31 +56,23 @@ impl Tenant {
         Ok(())
     }
 
-    /// The series that parts have something of; `None` when a part cannot be read.
-    fn ids_in_parts(&self) -> Result<Option<IdSet>> {
-        let parts = self.state().parts.clone();
-        let mut alive = IdSet::default();
-        for part in parts.iter() {
-            if part.unreadable().is_some() {
-                return Ok(None);
-            }
-            let meta = &part.entry.meta;
-            let ids = part.ids().map(|id| id.map(|id| meta.series_of(id)));
-            alive = alive.with(&ids.collect::<Result<IdSet>>()?);
-        }
-        Ok(Some(alive))
-    }
-
-    /// Of series that parts have nothing of, those that memory has nothing of either. From now on none of them is
-    /// given to a writer.
-    fn condemn(&self, candidates: &IdSet) -> IdSet {
+    /// Of series that these parts have nothing of, those that memory has nothing of either. From now on none of them
+    /// is given to a writer. `None` when there are other parts by now: a flush may have put a series there that neither
+    /// the head nor the directory has any more.
+    fn condemn(&self, candidates: &IdSet, parts: &Arc<Vec<Arc<Part>>>) -> Option<IdSet> {
         let mut active = self.active_mut();
         let directory = &active.directory;
         let of_slots = (0..directory.slots()).map(|slot| directory.id(slot as SlotId));
         let alive: IdSet = of_slots.collect();
-        let in_heads: IdSet = self.state().ids().collect();
+        let in_heads: IdSet = {
+            let state = self.state();
+            if !Arc::ptr_eq(&state.parts, parts) {
+                return None;
+            }
+            state.ids().collect()
+        };
         active.dying = candidates.without(&alive).without(&in_heads);
-        active.dying.clone()
+        Some(active.dying.clone())
     }
 
     fn rewrite_segment(&self, segment: u64, dead: &IdSet) -> Result<()> {
@@ -93,6 +89,20 @@ impl Tenant {
         self.remove_files([segment]);
         Ok(())
     }
+}
+
+/// The series that parts have something of; `None` when one cannot be read.
+fn ids_in(parts: &[Arc<Part>]) -> Result<Option<IdSet>> {
+    let mut alive = IdSet::default();
+    for part in parts {
+        if part.unreadable().is_some() {
+            return Ok(None);
+        }
+        let meta = &part.entry.meta;
+        let ids = part.ids().map(|id| id.map(|id| meta.series_of(id)));
+        alive = alive.with(&ids.collect::<Result<IdSet>>()?);
+    }
+    Ok(Some(alive))
 }
 
 impl State {
