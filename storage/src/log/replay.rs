@@ -1,7 +1,7 @@
 //! Reading a log back: what is sound is replayed, what was never acknowledged is cut, what is damaged is told.
 
 use super::format::{self, Framed, HeaderError, RECORD_HEADER, SEGMENT_HEADER, SegmentHeader};
-use super::{Closed, Log, Position, Record, Span, segment_path};
+use super::{Closed, Log, Position, Record, Span, is_full_disk, segment_path};
 use model::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,8 +63,14 @@ impl Log {
                 0
             };
             let end = ends.get(&segment.number).copied();
-            self.replay_segment(segment, start, end, i + 1 == segments.len(), &mut replay, apply)?;
+            self.replay_segment(segment, start, end, &mut replay, apply)?;
         }
+        self.finish_last()?;
+        // What is not there now stays away: a segment of refused records was removed, perhaps only in the system's
+        // memory.
+        self.fs
+            .sync_dir(&self.dir)
+            .map_err(|e| Error::from(e).within(self.dir.display()))?;
         if segments.is_empty() && from.offset > 0 {
             let last = place(from.segment, from.offset);
             replay
@@ -87,6 +93,11 @@ impl Log {
         let within = |e: std::io::Error, path: &Path| Error::from(e).within(path.display());
         let mut segments = Vec::new();
         for entry in self.fs.read_dir(&self.dir).map_err(|e| within(e, &self.dir))? {
+            if entry.name.ends_with(".wal.tmp") {
+                // A start that was cut short left it; the segment itself is there.
+                let _ = self.fs.remove_file(&self.dir.join(&entry.name));
+                continue;
+            }
             let number = entry
                 .name
                 .strip_suffix(".wal")
@@ -174,7 +185,6 @@ impl Log {
         segment: &Segment,
         start: u32,
         acknowledged_end: Option<u32>,
-        is_last: bool,
         replay: &mut Replay,
         apply: Apply<'_>,
     ) -> Result<()> {
@@ -194,42 +204,48 @@ impl Log {
         let good = scan.run(start as usize, apply)?;
         let (records_end, damaged) = (scan.records_end, scan.damaged);
         replay.cut_bytes += (bytes.len() as u64).saturating_sub(good as u64);
-        if is_last {
-            self.finish_last(segment, good)?;
+        if good == 0 {
+            // Nothing in it was acknowledged, and no later segment or position speaks of it.
+            return self.fs.remove_file(&segment.path).map_err(within);
         }
         let offset =
             |at: usize| u32::try_from(at).map_err(|_| Error::corrupt("a log segment is larger than 4 GiB"));
-        if good > 0 {
-            self.previous = place(segment.number, offset(good)?);
-        }
-        if good > 0 || !is_last {
-            let closed = Closed {
-                len: if is_last { good as u64 } else { segment.len },
-                records_end: offset(records_end)?,
-                named_end: acknowledged_end.map_or_else(|| offset(good), Ok)?,
-                damaged,
-            };
-            self.closed.insert(segment.number, closed);
-        }
+        self.previous = place(segment.number, offset(good)?);
+        let closed = Closed {
+            len: segment.len,
+            records_end: offset(records_end)?,
+            named_end: acknowledged_end.map_or_else(|| offset(good), Ok)?,
+            damaged,
+        };
+        self.closed.insert(segment.number, closed);
         Ok(())
     }
 
-    /// Cuts the tail of the last segment, and makes sure that what was replayed is on the disk: the process may
-    /// have died between a write and its fsync.
-    fn finish_last(&self, segment: &Segment, good: usize) -> Result<()> {
-        let finish = || {
-            if good == 0 {
-                self.fs.remove_file(&segment.path)?;
-            } else {
-                let mut file = self.fs.open_append(&segment.path)?;
-                if file.len() > good as u64 {
-                    file.truncate(good as u64)?;
-                }
-                file.sync()?;
-            }
-            self.fs.sync_dir(&self.dir)
+    /// Cuts the tail of the last segment, and makes sure that the rest is on the disk: the process may have died
+    /// between a write and its fsync. It is written anew, because after a failed fsync the system may show bytes that
+    /// the disk doesn't have, and call them synced. The names follow at the end of the replay.
+    fn finish_last(&mut self) -> Result<()> {
+        let Position { segment, offset } = self.previous;
+        let Some(closed) = self.closed.get_mut(&segment) else {
+            return Ok(());
         };
-        finish().map_err(|e| Error::from(e).within(segment.path.display()))
+        closed.len = u64::from(offset);
+        let path = segment_path(&self.dir, segment);
+        let finish = || {
+            let good = self.fs.open(&path)?.read_vec(0, offset as usize)?;
+            match self.fs.replace(&path, &good) {
+                // A full disk must not keep anybody from starting: what could be written there is synced in place.
+                Err(e) if is_full_disk(&e) => {
+                    let mut file = self.fs.open_append(&path)?;
+                    if file.len() > u64::from(offset) {
+                        file.truncate(u64::from(offset))?;
+                    }
+                    file.sync()
+                }
+                done => done,
+            }
+        };
+        finish().map_err(|e| Error::from(e).within(path.display()))
     }
 }
 

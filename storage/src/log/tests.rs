@@ -505,6 +505,22 @@ fn after_a_failed_fsync_the_log_goes_on_in_a_new_segment() {
 }
 
 #[test]
+fn what_a_start_does_not_show_never_comes_to_light() {
+    for seed in 0..100 {
+        let fs = FaultyFs::new(seed);
+        let (mut log, _, _) = open(&fs);
+        // The name is on the disk, then it fails: the log removes the segment, and the disk may not have heard.
+        fs.fail_nth(Operation::SyncDir, 1, std::io::ErrorKind::Other);
+        append(&mut log, "refused").unwrap_err();
+        drop(log);
+        fs.kill();
+        assert!(open(&fs).2.is_empty());
+        fs.crash();
+        assert!(open(&fs).2.is_empty(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_record_over_the_limit_is_refused_and_the_rest_goes_on() {
     let fs = FaultyFs::new(1);
     let small = LogOptions {
@@ -700,6 +716,8 @@ impl Sim {
             }
         };
         self.check(&manifest.state);
+        // What a start does not show never comes to light again.
+        self.attempted.clone_from(&manifest.state);
         if self.rng.one_in(2) {
             self.fs.fail_power_after(self.rng.below(60));
         }
