@@ -209,7 +209,11 @@ impl Joined {
         }
         self.counts.resize(self.times.len(), 1);
         self.growths.resize(self.times.len(), None);
-        let inside = |h: &&HistogramSample| is_inside(stretch, h.timestamp_ms);
+        // The one where windows end may be known from them.
+        let last_ms = self.histograms.last().map_or(i64::MIN, |h| h.timestamp_ms);
+        let inside = |h: &&HistogramSample| {
+            (stretch.after_ms..=stretch.until_ms).contains(&h.timestamp_ms) && h.timestamp_ms > last_ms
+        };
         self.histograms
             .extend(raw.histograms.iter().filter(inside).cloned());
     }

@@ -82,9 +82,18 @@ impl Plan {
     pub(crate) fn raw_range(&self) -> (i64, i64) {
         let mut raw = self.stretches.iter().filter(|s| s.resolution_ms == RAW);
         match (raw.next(), raw.next_back()) {
-            (Some(first), last) => (first.after_ms.saturating_add(1), last.unwrap_or(first).until_ms),
+            (Some(first), last) => (self.raw_from_ms(first), last.unwrap_or(first).until_ms),
             (None, _) => (i64::MAX, i64::MIN),
         }
+    }
+    /// The first time at which a stretch of samples is read. After windows that is where they end: the window of that
+    /// time holds the number there, but the histogram stays with the day that begins.
+    fn raw_from_ms(&self, stretch: &RolledUp) -> i64 {
+        let has_windows_before = self
+            .stretches
+            .first()
+            .is_some_and(|s| s.after_ms < stretch.after_ms);
+        stretch.after_ms.saturating_add(i64::from(!has_windows_before))
     }
     /// Whether samples as they came are wanted at a time.
     #[cfg(test)]
@@ -119,7 +128,10 @@ impl Plan {
             .filter(move |s| s.resolution_ms == resolution_ms)
             .map(move |s| {
                 // A window stands one millisecond before its end, a histogram at its own time.
-                let from_ms = s.after_ms.saturating_add(i64::from(resolution_ms == RAW));
+                let from_ms = match resolution_ms {
+                    RAW => self.raw_from_ms(s),
+                    _ => s.after_ms,
+                };
                 (from_ms.max(min_ms), s.until_ms.min(max_ms))
             })
             .filter(|(from, to)| from <= to)
@@ -443,7 +455,8 @@ mod tests {
             assert_eq!(found, expected, "{partition} {resolution}");
         };
         let day = |n: i64| n * DAY;
-        check(5, 0, &[(day(5) + H1 + 1, day(6) - 1)]);
+        // With the place where the windows end: a histogram may stand there.
+        check(5, 0, &[(day(5) + H1, day(6) - 1)]);
         check(4, 0, &[]);
         check(5, M5, &[(day(5), day(5) + H1)]);
         check(4, M5, &[(day(4), day(5) - 1)]);

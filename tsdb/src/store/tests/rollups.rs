@@ -444,6 +444,43 @@ fn histograms_stay_at_their_own_times() {
 }
 
 #[test]
+fn a_histogram_at_midnight_is_there_once_whatever_is_rolled_up() {
+    let bed = Bed::new();
+    let times = [-DAY_MS, -60_000, 0, 60_000].map(|ms| MIDNIGHT_MS + ms);
+    let mut one = series(labels("up", "a"), &[(MIDNIGHT_MS, 1.0)]);
+    one.histograms = (1..)
+        .zip(times)
+        .map(|(n, time)| histogram(time, f64::from(n)))
+        .collect();
+    now(bed.store.write(batch(vec![one]))).unwrap();
+    let check = |bed: &Bed| {
+        for resolution in [Resolution::Auto, Resolution::AtMost(M5)] {
+            let mut request = asking("rate", resolution);
+            let found = |request: &ScanRequest| {
+                let data = answer(&bed.store, request);
+                data.histograms.iter().map(|h| h.timestamp_ms).collect::<Vec<_>>()
+            };
+            assert_eq!(found(&request), times, "{resolution:?}");
+            // Asked from that midnight on it comes, too, and asked from later on it does not.
+            request.range = TimeRange {
+                start_ns: MIDNIGHT_MS * 1_000_000,
+                end_ns: (MIDNIGHT_MS + DAY_MS) * 1_000_000,
+            };
+            assert!(found(&request).ends_with(&times[2..]), "{resolution:?}");
+        }
+    };
+    check(&bed);
+    // The day before is rolled up, then both are.
+    bed.advance(4 * HOUR_MS);
+    for of_5m in [1, 2] {
+        bed.advance(DAY_MS);
+        bed.store.compact().unwrap();
+        assert_eq!(bed.parts()[&(M5 as u64)], of_5m);
+        check(&bed);
+    }
+}
+
+#[test]
 fn damage_delays_the_retention_for_days_and_no_longer() {
     let bed = Bed::new();
     let mut samples = some_days(-1..0);
