@@ -283,6 +283,7 @@ fn samples_of(value: QueryValue) -> Result<Vec<InstantSample>> {
             labels: Labels::empty(),
             timestamp_ms: sample.timestamp_ms,
             value: sample.value,
+            histogram: None,
         }]),
         QueryValue::String { .. } | QueryValue::Matrix(_) => Err(Error::new(
             model::ErrorKind::Execution,

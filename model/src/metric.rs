@@ -51,8 +51,29 @@ pub struct Histogram {
     pub negative: Vec<(i32, f64)>,
     /// Upper bounds for schema -53.
     pub custom_bounds: Vec<f64>,
-    /// Whether the histogram is a gauge, so that rates make no sense.
-    pub is_gauge: bool,
+    /// What is known of the counting before it.
+    pub reset_hint: ResetHint,
+}
+
+/// Whether a histogram counts on from the one before it in its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ResetHint {
+    /// Nobody said: whoever needs to know compares.
+    #[default]
+    Unknown,
+    /// The counting began anew.
+    Reset,
+    /// It counts on.
+    NotReset,
+    /// It is a gauge: rates make no sense.
+    Gauge,
+}
+
+impl Histogram {
+    /// Whether it is a gauge.
+    pub fn is_gauge(&self) -> bool {
+        self.reset_hint == ResetHint::Gauge
+    }
 }
 
 /// A native histogram at a time.

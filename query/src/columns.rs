@@ -242,6 +242,7 @@ pub(crate) fn into_vector(
             labels: column.labels,
             timestamp_ms: time_ms,
             value,
+            histogram: None,
         });
     }
     Ok(samples)

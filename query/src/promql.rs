@@ -13,6 +13,7 @@ mod window;
 
 use crate::columns::{Column, Steps, drop_names, into_matrix, into_vector};
 use eval::{Evaluator, Value};
+use model::metric::Histogram;
 use model::{
     Budget, Error, Labels, Matcher, QueryLimits, Read, Resolution, Result, Sample, SeriesData, Tenant,
 };
@@ -26,8 +27,10 @@ pub struct InstantSample {
     pub labels: Labels,
     /// Milliseconds since the epoch.
     pub timestamp_ms: i64,
-    /// The value.
+    /// The value; not used where there is a histogram.
     pub value: f64,
+    /// The native histogram, when the element is one.
+    pub histogram: Option<Arc<Histogram>>,
 }
 
 /// The value of an expression.

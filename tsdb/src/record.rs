@@ -4,7 +4,7 @@
 //! of ids, one time, and the values. The labels of a series are said in every record that is written before one with
 //! them is known to be on disk, so a replay knows each series that it meets, whichever record came through.
 
-mod histogram;
+pub(crate) mod histogram;
 
 use crate::bytes::{Cursor, bad, put_bytes, put_float, put_int, put_uint};
 use crate::directory::{NO_SLOT, SeriesId, SlotId};

@@ -183,6 +183,7 @@ impl World {
             labels: Labels::from_pairs([("__name__", "a"), ("x", x.as_str())]),
             timestamp_ms: self.now_ms,
             value: 1.0,
+            histogram: None,
         };
         Ok(QueryValue::Vector(self.conditions.iter().map(sample).collect()))
     }

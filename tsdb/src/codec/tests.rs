@@ -385,7 +385,7 @@ fn kept() -> String {
 
 fn kept_histograms() -> Vec<HistogramSample> {
     let mut samples = histograms::tests::scraped(5);
-    samples[2].histogram.is_gauge = true;
+    samples[2].histogram.reset_hint = model::metric::ResetHint::Gauge;
     samples[4].histogram = model::metric::Histogram {
         sum: stale_nan(),
         ..Default::default()

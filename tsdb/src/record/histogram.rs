@@ -2,13 +2,31 @@
 
 use crate::bytes::{Cursor, put_float, put_int, put_uint};
 use model::Result;
-use model::metric::Histogram;
+use model::metric::{Histogram, ResetHint};
 
-const IS_GAUGE: u8 = 1;
+/// The hint in the two lowest bits of the flags. Bit 0 alone was the gauge flag before there were other hints.
+pub(crate) fn hint_to_byte(hint: ResetHint) -> u8 {
+    match hint {
+        ResetHint::Unknown => 0,
+        ResetHint::Gauge => 1,
+        ResetHint::Reset => 2,
+        ResetHint::NotReset => 3,
+    }
+}
+
+/// Reads what [`hint_to_byte`] made.
+pub(crate) fn hint_of_byte(flags: u8) -> ResetHint {
+    match flags & 3 {
+        0 => ResetHint::Unknown,
+        1 => ResetHint::Gauge,
+        2 => ResetHint::Reset,
+        _ => ResetHint::NotReset,
+    }
+}
 
 /// Appends a histogram without its time.
 pub(crate) fn encode(into: &mut Vec<u8>, h: &Histogram) {
-    into.push(if h.is_gauge { IS_GAUGE } else { 0 });
+    into.push(hint_to_byte(h.reset_hint));
     put_int(into, i64::from(h.schema));
     for value in [h.zero_threshold, h.zero_count, h.count, h.sum] {
         put_float(into, value);
@@ -36,7 +54,7 @@ pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Histogram> {
         zero_count: cursor.float()?,
         count: cursor.float()?,
         sum: cursor.float()?,
-        is_gauge: flags & IS_GAUGE != 0,
+        reset_hint: hint_of_byte(flags),
         ..Histogram::default()
     };
     for buckets in [&mut h.positive, &mut h.negative] {
@@ -89,8 +107,8 @@ mod tests {
     proptest! {
         #[test]
         fn histograms_come_back(schema in -4i32..9, sum in float(), positive in prop::collection::vec((any::<i32>(), float()), 0..6),
-            custom_bounds in prop::collection::vec(float(), 0..4), is_gauge: bool) {
-            let h = Histogram { schema, sum, count: sum, negative: positive.clone(), positive, custom_bounds, is_gauge, ..Histogram::default() };
+            custom_bounds in prop::collection::vec(float(), 0..4), reset_hint in prop::sample::select(vec![ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge])) {
+            let h = Histogram { schema, sum, count: sum, negative: positive.clone(), positive, custom_bounds, reset_hint, ..Histogram::default() };
             let mut bytes = Vec::new();
             encode(&mut bytes, &h);
             prop_assert_eq!(decode(&mut Cursor::new(&bytes)).unwrap(), h);

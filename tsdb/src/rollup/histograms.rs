@@ -24,10 +24,10 @@ pub(crate) fn kept(all: &[HistogramSample], resolution_ms: i64) -> Vec<Histogram
 /// Whether the second one does not count on where the first one stood. A staleness marker counts as a reset: what was
 /// before it would be lost otherwise. In doubt yes: one too many does no harm.
 fn is_reset(before: &Histogram, after: &Histogram) -> bool {
-    if is_stale(before.sum) || is_stale(after.sum) || before.is_gauge != after.is_gauge {
+    if is_stale(before.sum) || is_stale(after.sum) || before.is_gauge() != after.is_gauge() {
         return true;
     }
-    if after.is_gauge {
+    if after.is_gauge() {
         return false;
     }
     before.schema != after.schema
@@ -91,7 +91,7 @@ mod tests {
         marker.histogram.sum = stale_nan();
         check(vec![at(10, &[(1, 2.0)]), marker], &[10, 20]);
         let gauge = |mut h: HistogramSample| {
-            h.histogram.is_gauge = true;
+            h.histogram.reset_hint = model::metric::ResetHint::Gauge;
             h
         };
         check(

@@ -1,6 +1,6 @@
 //! Exponential histograms to native ones.
 
-use model::metric::Histogram;
+use model::metric::{Histogram, ResetHint};
 use opentelemetry_proto::tonic::metrics::v1::ExponentialHistogramDataPoint;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 
@@ -33,7 +33,7 @@ pub(super) fn histogram(point: &ExponentialHistogramDataPoint) -> Result<Histogr
         positive: buckets(point.positive.as_ref(), merge)?,
         negative: buckets(point.negative.as_ref(), merge)?,
         custom_bounds: Vec::new(),
-        is_gauge: false,
+        reset_hint: ResetHint::Unknown,
     })
 }
 

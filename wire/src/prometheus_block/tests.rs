@@ -6,7 +6,7 @@ use super::chunk::{self, Samples};
 use super::{Block, Meta, Source};
 use encode::{Files, NewSeries};
 use model::fs::ReadFile;
-use model::metric::{Histogram, HistogramSample, stale_nan};
+use model::metric::{Histogram, HistogramSample, ResetHint, stale_nan};
 use model::{ErrorKind, Labels, Result, Sample, Series};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -149,7 +149,11 @@ fn sent_integers(i: i64, is_gauge: bool) -> HistogramSample {
             sum: 0.5 * x * x - 3.0,
             positive: [-1, 0, 4, 5].into_iter().zip(positive).collect(),
             negative: vec![(-2, negative)],
-            is_gauge,
+            reset_hint: if is_gauge {
+                ResetHint::Gauge
+            } else {
+                ResetHint::Unknown
+            },
             ..Histogram::default()
         },
     }
@@ -177,7 +181,9 @@ fn a_kept_block_of_histograms_holds_what_prometheus_was_sent() {
     assert_eq!(got.len(), integers.len());
     let mut gauges: Vec<_> = (0..5).map(|i| sent_integers(i, true)).collect();
     // Prometheus 2.42 does not keep that they are gauges when it makes a block.
-    gauges.iter_mut().for_each(|g| g.histogram.is_gauge = false);
+    gauges
+        .iter_mut()
+        .for_each(|g| g.histogram.reset_hint = ResetHint::Unknown);
     assert_eq!(of("kind", "gauge").histograms, gauges);
     let floats: Vec<_> = (0..12)
         .map(|i| HistogramSample {
@@ -491,7 +497,11 @@ fn histogram_series(is_float: bool) -> impl Strategy<Value = Vec<(i64, Histogram
                 positive: side(&positive, 2),
                 negative: side(&negative, 14),
                 custom_bounds: custom_bounds.clone(),
-                is_gauge,
+                reset_hint: if is_gauge {
+                    ResetHint::Gauge
+                } else {
+                    ResetHint::Unknown
+                },
             };
             (time, histogram)
         };

@@ -3,7 +3,7 @@
 use crate::Quota;
 use crate::protobuf::{Field, Reader, Writer, doubles, sint64s};
 use model::Result;
-use model::metric::{Histogram, HistogramSample};
+use model::metric::{Histogram, HistogramSample, ResetHint};
 
 /// Runs of buckets that follow each other: the gap before the run, and its length.
 type Spans = Vec<(i32, u32)>;
@@ -40,7 +40,14 @@ pub(super) fn decode(message: &[u8], quota: &Quota) -> Result<Result<HistogramSa
             11 => positive.spans.push(span(field, quota)?),
             12 => positive.read_deltas(field, quota)?,
             13 => doubles(field, &mut positive.counts)?,
-            14 => h.is_gauge = field.uint()? == 3,
+            14 => {
+                h.reset_hint = match field.uint()? {
+                    1 => ResetHint::Reset,
+                    2 => ResetHint::NotReset,
+                    3 => ResetHint::Gauge,
+                    _ => ResetHint::Unknown,
+                }
+            }
             15 => timestamp_ms = field.int()?,
             16 => doubles(field, &mut h.custom_bounds)?,
             17 => start_timestamp_ms = field.int()?,
@@ -197,7 +204,13 @@ pub(super) fn encode(sample: &HistogramSample, w: &mut Writer) {
         }
         w.doubles(counts_field, side.iter().map(|(_, count)| *count));
     }
-    w.uint(14, if h.is_gauge { 3 } else { 0 });
+    let hint = match h.reset_hint {
+        ResetHint::Unknown => 0,
+        ResetHint::Reset => 1,
+        ResetHint::NotReset => 2,
+        ResetHint::Gauge => 3,
+    };
+    w.uint(14, hint);
     w.int(15, sample.timestamp_ms);
     w.doubles(16, h.custom_bounds.iter().copied());
     w.int(17, sample.start_timestamp_ms);

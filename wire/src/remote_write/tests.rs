@@ -3,7 +3,7 @@
 use super::*;
 use crate::Quota;
 use crate::protobuf::Writer;
-use model::metric::{Histogram, HistogramSample, stale_nan};
+use model::metric::{Histogram, HistogramSample, ResetHint, stale_nan};
 use model::{Exemplar, Labels, MetricMetadata, MetricType, Metrics, Sample, Series};
 use model::{RawSeries, raw};
 use proptest::prelude::*;
@@ -57,7 +57,7 @@ fn everything_reads_back() {
                         positive: vec![(-3, 1.0), (-2, 2.0), (4, 3.0)],
                         negative: vec![(0, 4.0)],
                         custom_bounds: vec![],
-                        is_gauge: true,
+                        reset_hint: ResetHint::Gauge,
                     },
                 }],
                 ..Series::default()
@@ -346,7 +346,7 @@ prop_compose! {
         start_timestamp_ms: i64,
         positive in prop::collection::btree_map(-40i32..40, 1u32..100, 0..9),
         negative in prop::collection::btree_map(-40i32..40, 1u32..100, 0..3),
-        is_gauge: bool,
+        reset_hint in prop::sample::select(vec![ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge]),
     ) -> HistogramSample {
         let buckets = |map: std::collections::BTreeMap<i32, u32>| {
             map.into_iter().map(|(i, c)| (i, f64::from(c))).collect()
@@ -357,7 +357,7 @@ prop_compose! {
             histogram: Histogram {
                 positive: buckets(positive),
                 negative: buckets(negative),
-                is_gauge,
+                reset_hint,
                 ..Histogram::default()
             },
         }

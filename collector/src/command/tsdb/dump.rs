@@ -265,7 +265,7 @@ fn write_histogram(out: &mut dyn Write, sample: &HistogramSample) -> Result<()> 
     if sample.start_timestamp_ms != 0 {
         write!(out, ",\"start_timestamp\":{}", sample.start_timestamp_ms)?;
     }
-    write!(out, ",\"schema\":{},\"gauge\":{}", h.schema, h.is_gauge)?;
+    write!(out, ",\"schema\":{},\"gauge\":{}", h.schema, h.is_gauge())?;
     let numbers = [
         ("count", h.count),
         ("sum", h.sum),

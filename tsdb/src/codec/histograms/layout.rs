@@ -1,18 +1,18 @@
 //! What histograms of a series have in common: schema, buckets, bounds.
 
 use crate::bytes::{Cursor, bad, put_float, put_int, put_uint};
+use crate::record::histogram::{hint_of_byte, hint_to_byte};
 use model::Result;
-use model::metric::{Histogram, HistogramSample};
+use model::metric::{Histogram, HistogramSample, ResetHint};
 use std::collections::HashMap;
 
 /// Buckets of all layouts of a column together, as far as a reader goes along.
 const MAX_LAYOUT_BUCKETS: usize = super::MAX_BUCKETS;
-const IS_GAUGE: u8 = 1;
 
 /// Everything of a histogram but what it counted. Floats as bits, so that equal means the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Layout {
-    is_gauge: bool,
+    reset_hint: ResetHint,
     schema: i32,
     zero_threshold: u64,
     positive: Vec<i32>,
@@ -59,7 +59,7 @@ impl Layout {
     fn of(histogram: &Histogram) -> Self {
         let indexes = |buckets: &[(i32, f64)]| buckets.iter().map(|(index, _)| *index).collect();
         Self {
-            is_gauge: histogram.is_gauge,
+            reset_hint: histogram.reset_hint,
             schema: histogram.schema,
             zero_threshold: histogram.zero_threshold.to_bits(),
             positive: indexes(&histogram.positive),
@@ -71,7 +71,7 @@ impl Layout {
         let same = |indexes: &[i32], buckets: &[(i32, f64)]| {
             indexes.iter().eq(buckets.iter().map(|(index, _)| index))
         };
-        self.is_gauge == histogram.is_gauge
+        self.reset_hint == histogram.reset_hint
             && self.schema == histogram.schema
             && self.zero_threshold == histogram.zero_threshold.to_bits()
             && same(&self.positive, &histogram.positive)
@@ -96,13 +96,13 @@ impl Layout {
             positive,
             negative,
             custom_bounds: self.custom_bounds.iter().map(|b| f64::from_bits(*b)).collect(),
-            is_gauge: self.is_gauge,
+            reset_hint: self.reset_hint,
             ..Histogram::default()
         }
     }
     /// Flags, schema and threshold; twice spans of consecutive indexes; bounds.
     pub(super) fn write(&self, into: &mut Vec<u8>) {
-        into.push(if self.is_gauge { IS_GAUGE } else { 0 });
+        into.push(hint_to_byte(self.reset_hint));
         put_int(into, i64::from(self.schema));
         put_float(into, f64::from_bits(self.zero_threshold));
         for indexes in [&self.positive, &self.negative] {
@@ -149,7 +149,7 @@ impl Layout {
             .map(|_| Ok(cursor.float()?.to_bits()))
             .collect::<Result<_>>()?;
         Ok(Self {
-            is_gauge: flags & IS_GAUGE != 0,
+            reset_hint: hint_of_byte(flags),
             schema,
             zero_threshold,
             positive,

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 fn bits(sample: &HistogramSample) -> Vec<u64> {
     let h = &sample.histogram;
     let mut bits = vec![sample.timestamp_ms as u64, sample.start_timestamp_ms as u64];
-    bits.extend([u64::from(h.is_gauge), h.schema as u64]);
+    bits.extend([h.reset_hint as u64, h.schema as u64]);
     bits.extend([h.zero_threshold, h.zero_count, h.count, h.sum].map(f64::to_bits));
     for buckets in [&h.positive, &h.negative] {
         bits.push(buckets.len() as u64);
@@ -52,13 +52,13 @@ prop_compose! {
         negative in prop::collection::vec((-2i32..3, any_bits()), 0..4),
         custom_bounds in prop::collection::vec(any_bits(), 0..3),
         schema in prop_oneof![Just(-53), -4i32..9, any::<i32>()],
-        is_gauge: bool,
+        reset_hint in hints(),
     ) -> HistogramSample {
         let [zero_threshold, zero_count, count, sum] = floats;
         HistogramSample {
             timestamp_ms: times.0,
             start_timestamp_ms: times.1,
-            histogram: Histogram { schema, zero_threshold, zero_count, count, sum, positive, negative, custom_bounds, is_gauge },
+            histogram: Histogram { schema, zero_threshold, zero_count, count, sum, positive, negative, custom_bounds, reset_hint },
         }
     }
 }
@@ -146,6 +146,11 @@ fn a_layout_that_is_not_there_is_an_error() {
         let error = decode(&bytes, 3, &mut vec![]).unwrap_err();
         assert!(error.message().contains("layout is not there"), "{error}");
     }
+}
+
+fn hints() -> impl Strategy<Value = model::metric::ResetHint> {
+    use model::metric::ResetHint::{Gauge, NotReset, Reset, Unknown};
+    prop::sample::select(vec![Unknown, Reset, NotReset, Gauge])
 }
 
 proptest! {

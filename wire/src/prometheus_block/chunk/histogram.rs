@@ -2,7 +2,7 @@
 
 use super::super::bits::{Bits, XorFloat};
 use super::{MAKES_NO_SENSE, Samples, Starts};
-use model::metric::{Histogram, HistogramSample, is_stale};
+use model::metric::{Histogram, HistogramSample, ResetHint, is_stale};
 
 /// The schema whose bounds are listed.
 const CUSTOM_BOUNDS: i32 = -53;
@@ -131,7 +131,11 @@ pub(super) fn decode<N: Numbers>(bytes: &[u8], has_starts: bool) -> Result<Sampl
         return Ok(samples);
     }
     let mut bits = Bits::new(body);
-    let layout = Layout::read(&mut bits, flags & GAUGE == GAUGE).ok_or(MAKES_NO_SENSE)?;
+    let reset_hint = match flags & GAUGE == GAUGE {
+        true => ResetHint::Gauge,
+        false => ResetHint::Unknown,
+    };
+    let layout = Layout::read(&mut bits, reset_hint).ok_or(MAKES_NO_SENSE)?;
     let schema = layout.empty.schema;
     if !(-4..=8).contains(&schema) && schema != CUSTOM_BOUNDS {
         return Err(UNKNOWN_SCHEMA);
@@ -173,7 +177,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn read(bits: &mut Bits<'_>, is_gauge: bool) -> Option<Self> {
+    fn read(bits: &mut Bits<'_>, reset_hint: ResetHint) -> Option<Self> {
         let zero_threshold = zero_threshold(bits)?;
         let schema = i32::try_from(bits.varbit_int()?).ok()?;
         let sides = [indexes(bits)?, indexes(bits)?];
@@ -187,7 +191,7 @@ impl Layout {
             schema,
             zero_threshold,
             custom_bounds,
-            is_gauge,
+            reset_hint,
             ..Histogram::default()
         };
         Some(Self { empty, sides })

@@ -326,7 +326,7 @@ pub(super) fn histograms(samples: &[(i64, Histogram)], is_float: bool, starts: O
         }
         before = *time_ms;
     }
-    let flags = if first.is_gauge { 0b1100_0000 } else { 0 };
+    let flags = if first.is_gauge() { 0b1100_0000 } else { 0 };
     let [high, low] = (samples.len() as u16).to_be_bytes();
     let mut bytes = match starts {
         Some(starts) => vec![high | flags, low, starts.header],
