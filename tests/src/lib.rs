@@ -5,6 +5,7 @@
 
 pub mod answers;
 pub mod binnacle;
+pub mod conformance;
 pub mod peers;
 pub mod process;
 pub mod remote_write;

@@ -1,0 +1,135 @@
+//! Suite promql: `.test` files of load, eval and expect, run against the engine over the metrics store.
+
+mod at_modifier;
+mod classic;
+mod compare;
+mod database;
+mod histogram;
+mod script;
+mod series;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use super::Case;
+use anyhow::{Context as _, Result, bail};
+use database::{Database, Problem};
+use query::promql::{QueryValue, RangeParams};
+use script::{Command, Eval, Placed, When};
+use std::path::Path;
+
+/// The distance of the steps of the range query that stands for an instant query.
+const RANGE_STEP_MS: i64 = 60_000;
+
+/// Runs a file: one case for each eval, and one for each load that fails.
+pub(super) fn run(path: &Path) -> Result<Vec<Case>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let shown = path.display();
+    let commands = script::parse(&text).map_err(|e| anyhow::anyhow!("{shown}:{e}"))?;
+    if commands.is_empty() {
+        bail!("{shown} is empty");
+    }
+    let mut cases = Vec::new();
+    let mut database = Database::open()?;
+    for Placed { line, command } in commands {
+        let (name, outcome) = match command {
+            Command::Clear => {
+                database = Database::open()?;
+                continue;
+            }
+            Command::Load(series) => match database.load(series) {
+                Ok(()) => continue,
+                Err(problem) => ("load".to_owned(), Err(problem)),
+            },
+            Command::Eval(eval) => {
+                let outcome = check(&database, &eval);
+                (eval.expr, outcome)
+            }
+        };
+        cases.push(Case {
+            line,
+            name,
+            failure: outcome.err(),
+        });
+    }
+    Ok(cases)
+}
+
+fn check(database: &Database, eval: &Eval) -> Result<(), String> {
+    let at_ms = match eval.when {
+        When::Instant(at_ms) => at_ms,
+        When::Range(params) => return check_range(database, eval, params),
+    };
+    check_instant(database, eval, &eval.expr, at_ms)?;
+    let pinned = at_modifier::pinned(&eval.expr, at_ms).map_err(|e| format!("cannot add `@` to it: {e}"))?;
+    let Some(pinned) = pinned else {
+        return Ok(());
+    };
+    for other_ms in at_modifier::other_times(at_ms) {
+        check_instant(database, eval, &pinned, other_ms)
+            .map_err(|problem| format!("as {pinned} at {other_ms} ms: {problem}"))?;
+    }
+    Ok(())
+}
+
+/// Checks that an error is the expected one.
+fn check_failure(eval: &Eval, problem: &Problem) -> Result<(), String> {
+    match (&eval.fail, problem) {
+        (Some(expected), Problem::Error(text)) if expected.is_met_by(text) => Ok(()),
+        (Some(expected), _) => Err(format!("another error\nexpected: {expected}\ngot: {problem}")),
+        (None, _) => Err(problem.to_string()),
+    }
+}
+
+fn should_have_failed(value: &QueryValue) -> Result<(), String> {
+    Err(format!("no error\ngot: {}", compare::shown_value(value)))
+}
+
+fn check_range(database: &Database, eval: &Eval, params: RangeParams) -> Result<(), String> {
+    let answer = database.ask(|engine, tenant, budget| engine.range(tenant, &eval.expr, params, budget));
+    match answer {
+        Err(problem) => check_failure(eval, &problem),
+        Ok(answer) if eval.fail.is_some() => should_have_failed(&answer.value),
+        Ok(answer) => {
+            compare::annotations(eval, &answer)?;
+            compare::value(eval, &answer.value)
+        }
+    }
+}
+
+/// An instant query, and then the same as the middle step of a range query.
+fn check_instant(database: &Database, eval: &Eval, expr: &str, at_ms: i64) -> Result<(), String> {
+    let answer = database.ask(|engine, tenant, budget| engine.instant(tenant, expr, at_ms, budget));
+    match answer {
+        Err(problem) => return check_failure(eval, &problem),
+        Ok(answer) if eval.fail.is_some() => return should_have_failed(&answer.value),
+        Ok(answer) => {
+            compare::annotations(eval, &answer)?;
+            compare::value(eval, &answer.value)?;
+        }
+    }
+    if eval.range_vector.is_some()
+        || matches!(eval.expected, script::Expected::Text(_))
+        || asks_for_its_times(expr)
+    {
+        return Ok(());
+    }
+    let params = RangeParams {
+        start_ms: at_ms - RANGE_STEP_MS,
+        end_ms: at_ms + RANGE_STEP_MS,
+        step_ms: RANGE_STEP_MS,
+    };
+    let answer = database.ask(|engine, tenant, budget| engine.range(tenant, expr, params, budget));
+    let outcome = match answer {
+        Err(problem) => Err(problem.to_string()),
+        Ok(answer) => compare::middle_step(eval, &answer.value, at_ms),
+    };
+    outcome.map_err(|problem| format!("as a range query: {problem}"))
+}
+
+/// Whether a range query means something else by the expression.
+fn asks_for_its_times(expr: &str) -> bool {
+    ["start()", "end()", "range()", "step()"]
+        .iter()
+        .any(|call| expr.contains(call))
+}

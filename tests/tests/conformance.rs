@@ -1,0 +1,31 @@
+//! Holds the results of the conformance suites against the lists of cases that fail still; the lists only shrink.
+
+#![allow(clippy::unwrap_used, reason = "these files hold tests and their helpers")]
+
+use std::path::Path;
+use tests::conformance::{FileReport, Suite, hold};
+
+/// Runs a suite over a folder beside the checkout, and compares it with its list. `None` where the folder is missing.
+fn run(suite: &str, folder: &str) -> Option<Vec<FileReport>> {
+    let folder = tests::shared()?.join(folder);
+    if !folder.is_dir() {
+        tests::skipped(&format!("{} is missing", folder.display()));
+        return None;
+    }
+    let reports = Suite::find(suite).unwrap().run(&[folder]).unwrap();
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("conformance/{suite}.failing"));
+    if let Err(problem) = hold(suite, &reports, &list) {
+        panic!("{problem:#}");
+    }
+    Some(reports)
+}
+
+#[test]
+fn promql_fails_only_where_it_is_listed() {
+    run("promql", "conformance/promql");
+}
+
+#[test]
+fn the_expressions_of_dashboards_parse() {
+    run("dashboards", "dashboards");
+}
