@@ -8,6 +8,7 @@ mod histogram;
 pub(crate) mod label_functions;
 mod notes;
 mod select;
+pub mod syntax;
 mod vectors;
 mod window;
 
