@@ -1,6 +1,14 @@
 //! Metrics: samples, native histograms, exemplars, metadata.
 
+pub mod bounds;
+mod buckets;
+mod reset;
+mod text;
+
+pub use buckets::Bucket;
+
 use crate::Labels;
+use bounds::CUSTOM_SCHEMA;
 use std::sync::Arc;
 
 /// The bits of the NaN that marks a series as ended, as Prometheus writes it.
@@ -73,6 +81,18 @@ impl Histogram {
     /// Whether it is a gauge.
     pub fn is_gauge(&self) -> bool {
         self.reset_hint == ResetHint::Gauge
+    }
+    /// Whether it is a staleness marker.
+    pub fn is_stale(&self) -> bool {
+        is_stale(self.sum)
+    }
+    /// Whether its bounds are listed.
+    pub fn has_custom_bounds(&self) -> bool {
+        self.schema == CUSTOM_SCHEMA
+    }
+    /// The upper bound of the bucket of an index above zero; see [`bounds::upper_bound`].
+    pub fn upper_bound(&self, index: i32) -> f64 {
+        bounds::upper_bound(index, self.schema, &self.custom_bounds)
     }
 }
 

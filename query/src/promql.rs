@@ -3,9 +3,11 @@
 mod ast;
 mod convert;
 mod eval;
+mod extrapolation;
 mod functions;
 mod histogram;
 pub(crate) mod label_functions;
+pub mod native;
 mod notes;
 mod select;
 pub mod syntax;

@@ -19,6 +19,27 @@ impl Sum {
         }
         self.sum = total;
     }
+    /// A sum of one value.
+    pub(crate) fn of(value: f64) -> Self {
+        Self {
+            sum: value,
+            correction: 0.0,
+        }
+    }
+    /// Adds what another one has summed.
+    pub(crate) fn add_sum(&mut self, other: Self) {
+        self.add(other.sum);
+        if other.correction != 0.0 {
+            self.add(other.correction);
+        }
+    }
+    /// Multiplies or divides: what is done to the sum is done to its correction.
+    pub(crate) fn map(self, f: impl Fn(f64) -> f64) -> Self {
+        Self {
+            sum: f(self.sum),
+            correction: f(self.correction),
+        }
+    }
     /// The sum; the correction means nothing once the sum is infinite.
     pub(crate) fn value(&self) -> f64 {
         if self.sum.is_infinite() {

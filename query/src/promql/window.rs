@@ -1,6 +1,7 @@
 //! Functions over the samples of a window that slides over one series.
 
 use super::ast::RangeFunction;
+use super::extrapolation::Sampled;
 use crate::columns::aggregate::quantile;
 use crate::columns::kahan::{Mean, Sum};
 use crate::columns::{ABSENT, Steps};
@@ -272,28 +273,14 @@ fn extrapolated_change(w: &Window<'_>, is_counter: bool, resets: &[usize]) -> Op
     for &reset in resets[from..].iter().take_while(|i| **i < w.end()) {
         change += w.values[reset - w.first - 1];
     }
-    let mut to_start = (first_ms - w.start_ms) as f64 / 1000.0;
-    let mut to_end = (w.end_ms - last_ms) as f64 / 1000.0;
-    let sampled = (last_ms - first_ms) as f64 / 1000.0;
-    let average = sampled / w.last() as f64;
-    let threshold = average * 1.1;
-    if to_start >= threshold {
-        to_start = average / 2.0;
-    }
-    if is_counter {
-        let to_zero = if change > 0.0 && first >= 0.0 {
-            sampled * (first / change)
-        } else {
-            to_start
-        };
-        if to_zero < to_start {
-            to_start = to_zero;
-        }
-    }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
-    Some(change * ((sampled + to_start + to_end) / sampled))
+    let sampled = Sampled {
+        first_ms,
+        last_ms,
+        gaps: w.last(),
+        window_ms: (w.start_ms, w.end_ms),
+    };
+    let to_zero = (is_counter && change > 0.0 && first >= 0.0).then_some(first / change);
+    Some(change * sampled.extrapolation(to_zero))
 }
 
 /// The change between the last two samples.
