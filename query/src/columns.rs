@@ -7,9 +7,10 @@ pub(crate) mod operators;
 
 use crate::promql::InstantSample;
 use model::labels::METRIC_NAME;
-use model::metric::{STALE_NAN_BITS, is_stale};
+use model::metric::{Histogram, HistogramSample, STALE_NAN_BITS, is_stale};
 use model::{Budget, Error, ErrorKind, Labels, MatchOp, Matcher, Result, SeriesData};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Marks a time at which a series has no value. The staleness marker can stand for it, because no expression
 /// has it as a value: selectors drop it, and arithmetic makes every NaN quiet, which this one is not.
@@ -77,6 +78,22 @@ pub(crate) struct Column {
     pub(crate) drop_name: bool,
     /// One value per step, or [`ABSENT`].
     pub(crate) values: Vec<f64>,
+    /// Native histograms by step; empty where there is none at any. Where there is one, the value is [`ABSENT`].
+    pub(crate) histograms: Vec<Option<Arc<Histogram>>>,
+}
+
+/// What a series has at one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Element<'a> {
+    Absent,
+    Float(f64),
+    Histogram(&'a Arc<Histogram>),
+}
+
+impl Element<'_> {
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
 }
 
 impl Column {
@@ -85,11 +102,74 @@ impl Column {
             labels,
             drop_name: false,
             values,
+            histograms: Vec::new(),
         }
     }
-    /// Whether there is a value at any time.
+    /// A column without anything in it yet.
+    pub(crate) fn absent(labels: Labels, drop_name: bool, steps: usize) -> Self {
+        Self {
+            drop_name,
+            ..Self::new(labels, vec![ABSENT; steps])
+        }
+    }
+    /// What there is at a step.
+    pub(crate) fn at(&self, step: usize) -> Element<'_> {
+        if let Some(Some(histogram)) = self.histograms.get(step) {
+            return Element::Histogram(histogram);
+        }
+        match self.values[step] {
+            value if is_absent(value) => Element::Absent,
+            value => Element::Float(value),
+        }
+    }
+    /// Whether there is anything at a step.
+    pub(crate) fn has(&self, step: usize) -> bool {
+        !is_absent(self.values[step]) || self.histogram(step).is_some()
+    }
+    /// The histogram at a step.
+    pub(crate) fn histogram(&self, step: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.get(step).and_then(Option::as_ref)
+    }
+    /// Puts a histogram at a step where there is no value.
+    pub(crate) fn set_histogram(&mut self, step: usize, histogram: Arc<Histogram>) {
+        if self.histograms.is_empty() {
+            self.histograms.resize(self.values.len(), None);
+        }
+        self.values[step] = ABSENT;
+        self.histograms[step] = Some(histogram);
+    }
+    /// Puts what another column has at a step.
+    pub(crate) fn set(&mut self, step: usize, element: Element<'_>) {
+        match element {
+            Element::Absent => self.clear(step),
+            Element::Float(value) => {
+                self.clear(step);
+                self.values[step] = value;
+            }
+            Element::Histogram(histogram) => self.set_histogram(step, histogram.clone()),
+        }
+    }
+    /// Takes away what there is at a step.
+    pub(crate) fn clear(&mut self, step: usize) {
+        self.values[step] = ABSENT;
+        if let Some(histogram) = self.histograms.get_mut(step) {
+            *histogram = None;
+        }
+    }
+    /// Keeps only the values.
+    pub(crate) fn drop_histograms(&mut self) {
+        self.histograms = Vec::new();
+    }
+    /// Whether there is nothing at any time.
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.iter().all(|v| is_absent(*v))
+        self.values.iter().all(|v| is_absent(*v)) && self.histograms.iter().all(Option::is_none)
+    }
+    /// The same at every step as at the first one.
+    pub(crate) fn spread(&mut self, steps: usize) {
+        self.values = vec![self.values[0]; steps];
+        if let Some(first) = self.histograms.first().cloned() {
+            self.histograms = vec![first; steps];
+        }
     }
     /// Replaces each value that is there.
     pub(crate) fn map(&mut self, f: impl Fn(f64) -> f64) {
@@ -107,12 +187,36 @@ impl Column {
             }
         }
     }
+    /// Takes over what another column has where this one has nothing.
+    ///
+    /// # Errors
+    /// `Execution` when both have something at a step.
+    pub(crate) fn join(&mut self, other: &Self) -> Result<()> {
+        for step in 0..self.values.len() {
+            let element = other.at(step);
+            if element.is_absent() {
+                continue;
+            }
+            if self.has(step) {
+                return Err(same_labels());
+            }
+            self.set(step, element);
+        }
+        Ok(())
+    }
 }
 
 /// Takes the bytes of a vector out of the purse before it is built.
 pub(crate) fn charge(budget: &Budget, columns: usize, steps: Steps) -> Result<()> {
     budget.check()?;
     budget.charge_bytes((columns as u64).saturating_mul(steps.count as u64 * 8 + size_of::<Column>() as u64))
+}
+
+/// Takes the bytes of the histograms of a column out of the purse.
+pub(crate) fn charge_histograms(budget: &Budget, column: &Column) -> Result<()> {
+    let of = |h: &Arc<Histogram>| size_of::<Histogram>() + 16 * buckets(h);
+    let bytes: usize = column.histograms.iter().flatten().map(of).sum();
+    budget.charge_bytes(bytes as u64)
 }
 
 /// The error for two elements with the same labels at one time.
@@ -137,13 +241,7 @@ pub(crate) fn merge_same_labels(columns: Vec<Column>) -> Result<Vec<Column>> {
             continue;
         };
         let into = &mut merged[index];
-        for (old, new) in into.values.iter_mut().zip(&column.values) {
-            match (is_absent(*old), is_absent(*new)) {
-                (false, false) => return Err(same_labels()),
-                (true, false) => *old = *new,
-                (_, true) => {}
-            }
-        }
+        into.join(&column)?;
         into.drop_name |= column.drop_name;
     }
     Ok(merged)
@@ -177,12 +275,10 @@ pub(crate) fn drop_names(mut columns: Vec<Column>) -> Result<Vec<Column>> {
 pub(crate) fn absent(columns: &[Column], labels: Labels, steps: usize) -> Vec<Column> {
     let mut values = vec![1.0; steps];
     for column in columns {
-        for (value, _) in values
-            .iter_mut()
-            .zip(&column.values)
-            .filter(|(_, v)| !is_absent(**v))
-        {
-            *value = ABSENT;
+        for (step, value) in values.iter_mut().enumerate() {
+            if column.has(step) {
+                *value = ABSENT;
+            }
         }
     }
     let column = Column::new(labels, values);
@@ -224,6 +320,10 @@ impl ResponseLimit {
     }
 }
 
+fn buckets(histogram: &Histogram) -> usize {
+    histogram.positive.len() + histogram.negative.len() + histogram.custom_bounds.len()
+}
+
 /// The elements at the only step, in order.
 pub(crate) fn into_vector(
     columns: Vec<Column>,
@@ -233,16 +333,17 @@ pub(crate) fn into_vector(
     let mut limit = ResponseLimit::new(max_response_bytes);
     let mut samples = Vec::with_capacity(columns.len());
     for column in columns {
-        let value = column.values.first().copied().unwrap_or(ABSENT);
-        if is_absent(value) {
-            continue;
-        }
-        limit.take(&column.labels, 1)?;
+        let (value, histogram) = match column.values.first().map(|_| column.at(0)) {
+            None | Some(Element::Absent) => continue,
+            Some(Element::Float(value)) => (value, None),
+            Some(Element::Histogram(histogram)) => (f64::NAN, Some(histogram.clone())),
+        };
+        limit.take(&column.labels, 1 + histogram.as_ref().map_or(0, |h| buckets(h)))?;
         samples.push(InstantSample {
             labels: column.labels,
             timestamp_ms: time_ms,
             value,
-            histogram: None,
+            histogram,
         });
     }
     Ok(samples)
@@ -258,10 +359,21 @@ pub(crate) fn into_matrix(
     let mut matrix = Vec::with_capacity(columns.len());
     for column in columns {
         let present = column.values.iter().filter(|v| !is_absent(**v)).count();
-        if present == 0 {
+        let of_histograms: usize = column.histograms.iter().flatten().map(|h| 1 + buckets(h)).sum();
+        if present + of_histograms == 0 {
             continue;
         }
-        limit.take(&column.labels, present)?;
+        limit.take(&column.labels, present + of_histograms)?;
+        let histograms = steps.times().zip(column.histograms);
+        let histograms = histograms
+            .filter_map(|(timestamp_ms, h)| {
+                Some(HistogramSample {
+                    timestamp_ms,
+                    start_timestamp_ms: 0,
+                    histogram: Arc::unwrap_or_clone(h?),
+                })
+            })
+            .collect();
         let (timestamps_ms, values) = steps
             .times()
             .zip(column.values)
@@ -271,6 +383,7 @@ pub(crate) fn into_matrix(
             labels: column.labels,
             timestamps_ms,
             values,
+            histograms,
             ..SeriesData::default()
         });
     }

@@ -1,14 +1,17 @@
 //! PromQL: the engine, its answers and its options.
 
 mod ast;
-mod convert;
+mod calls;
 mod eval;
 mod extrapolation;
 mod functions;
 mod histogram;
+mod info;
 pub(crate) mod label_functions;
 pub mod native;
 mod notes;
+mod plan;
+mod ranges;
 mod select;
 pub mod syntax;
 mod vectors;
@@ -20,6 +23,7 @@ use model::metric::Histogram;
 use model::{
     Budget, Error, Labels, Matcher, QueryLimits, Read, Resolution, Result, Sample, SeriesData, Tenant,
 };
+use plan::Times;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -139,7 +143,8 @@ impl Engine {
     /// instance many-to-many matching), `LimitReached`, `Timeout` and `Cancelled` from the budget.
     pub fn instant(&self, tenant: &Tenant, expr: &str, at_ms: i64, budget: &Budget) -> Result<QueryResult> {
         let steps = Steps::at(at_ms);
-        let expr = convert::expression(expr, steps)?;
+        let text = expr;
+        let expr = plan::plan(text, Times::at(at_ms))?;
         let evaluator = self.evaluator(tenant, budget);
         let limit = self.options.max_response_bytes;
         let value = if expr.kind() == ast::Kind::Matrix {
@@ -159,7 +164,7 @@ impl Engine {
                 }
             }
         };
-        Ok(evaluator.result(value))
+        Ok(evaluator.result(value, text))
     }
     /// Evaluates an expression at each step of a range; the value is always a matrix.
     ///
@@ -173,7 +178,13 @@ impl Engine {
         budget: &Budget,
     ) -> Result<QueryResult> {
         let steps = self.steps(params)?;
-        let expr = convert::expression(expr, steps)?;
+        let text = expr;
+        let times = Times {
+            start_ms: params.start_ms,
+            end_ms: params.end_ms,
+            step_ms: params.step_ms,
+        };
+        let expr = plan::plan(text, times)?;
         Evaluator::check_range_kind(&expr)?;
         let evaluator = self.evaluator(tenant, budget);
         let columns = match evaluator.eval(&expr, steps)? {
@@ -182,7 +193,7 @@ impl Engine {
             Value::Text(_) => Vec::new(),
         };
         let matrix = into_matrix(columns, steps, self.options.max_response_bytes)?;
-        Ok(evaluator.result(QueryValue::Matrix(matrix)))
+        Ok(evaluator.result(QueryValue::Matrix(matrix), text))
     }
 
     fn steps(&self, params: RangeParams) -> Result<Steps> {
@@ -221,13 +232,14 @@ impl Engine {
 }
 
 impl Evaluator<'_> {
-    fn result(self, value: QueryValue) -> QueryResult {
+    fn result(self, value: QueryValue, query: &str) -> QueryResult {
         let mut notes = self.notes.into_inner();
         notes.rolled_up(&self.budget.rolled_up());
+        let (warnings, infos) = notes.texts(query);
         QueryResult {
             value,
-            warnings: self.budget.warnings().into_iter().chain(notes.warnings).collect(),
-            infos: notes.infos.into_iter().collect(),
+            warnings: self.budget.warnings().into_iter().chain(warnings).collect(),
+            infos,
         }
     }
 }
@@ -237,7 +249,7 @@ impl Evaluator<'_> {
 /// # Errors
 /// `BadData` with a sentence that says what is wrong.
 pub fn parse(expr: &str) -> Result<()> {
-    convert::expression(expr, Steps::at(0)).map(|_| ())
+    plan::plan(expr, Times::at(0)).map(|_| ())
 }
 
 /// Reads a bare selector, as the parameter `match[]` has it, into its matchers.
@@ -245,11 +257,5 @@ pub fn parse(expr: &str) -> Result<()> {
 /// # Errors
 /// `BadData` when it does not parse, or is more than a selector of instants without modifiers.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
-    let expr = convert::expression(text, Steps::at(0))?;
-    match expr.bare() {
-        ast::Expr::Selector(selector) if selector.time == ast::TimeShift::default() => {
-            Ok(selector.matchers.clone())
-        }
-        _ => Err(Error::bad_data(format!("{text:?} is not a series selector"))),
-    }
+    syntax::parse_metric_selector(text)
 }

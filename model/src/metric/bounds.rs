@@ -45,7 +45,7 @@ pub fn threshold_outside(
 /// The bucket of a coarser schema in which a bucket lies.
 pub fn coarser_index(index: i32, schema: i32, coarser: i32) -> i32 {
     let levels = schema.saturating_sub(coarser).clamp(0, 31);
-    ((i64::from(index) - 1 >> levels) + 1) as i32
+    (((i64::from(index) - 1) >> levels) + 1) as i32
 }
 
 /// 2^(index × 2^-schema), but for the last bucket of regular numbers: it ends at the largest one, since the next bucket has

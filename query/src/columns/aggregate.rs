@@ -1,9 +1,13 @@
 //! Aggregation over series: by or without labels, at all steps at once.
 
+mod histograms;
+mod ratio;
+
 use super::kahan::{Mean, Sum};
-use super::{ABSENT, Column, Steps, charge, is_absent};
+use super::{ABSENT, Column, Element, Steps, charge, is_absent};
 use model::labels::METRIC_NAME;
 use model::{Budget, Labels, Result};
+pub(crate) use ratio::limit_ratio;
 use std::collections::HashMap;
 
 /// What an aggregation does with the elements of a group.
@@ -18,6 +22,40 @@ pub(crate) enum Aggregation {
     Stddev,
     Stdvar,
 }
+
+impl Aggregation {
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Count => "count",
+            Self::Group => "group",
+            Self::Stddev => "stddev",
+            Self::Stdvar => "stdvar",
+        }
+    }
+}
+
+/// What is worth saying about histograms in an aggregation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remark<'a> {
+    /// They were left out.
+    Ignored,
+    /// A group had floats and histograms: it has no result.
+    Mixed,
+    /// Exponential and custom buckets met: the group has no result. The name of the metric at which it showed.
+    Incompatible(&'a str),
+    /// Some of them say that counting began anew, others that it went on.
+    ResetCollision,
+    /// Custom buckets were not the same.
+    BoundsReconciled,
+}
+
+/// Takes remarks.
+pub(crate) type Remarks<'a> = &'a mut dyn FnMut(Remark<'_>);
 
 /// The labels by which elements are grouped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,72 +112,101 @@ pub(crate) fn aggregate(
     grouping: &Grouping,
     steps: Steps,
     budget: &Budget,
-) -> Result<Vec<Column>> {
-    match aggregation {
-        Aggregation::Sum => fold(columns, grouping, steps, budget, Sum::add, Sum::value),
-        Aggregation::Avg => fold(columns, grouping, steps, budget, Mean::add, Mean::value),
-        Aggregation::Min => fold(columns, grouping, steps, budget, Extreme::add_min, |e| e.0),
-        Aggregation::Max => fold(columns, grouping, steps, budget, Extreme::add_max, |e| e.0),
-        Aggregation::Count => fold(
-            columns,
-            grouping,
-            steps,
-            budget,
-            |n: &mut f64, _| *n += 1.0,
-            |n| *n,
-        ),
-        Aggregation::Group => fold(
-            columns,
-            grouping,
-            steps,
-            budget,
-            |n: &mut f64, _| *n = 1.0,
-            |n| *n,
-        ),
-        Aggregation::Stddev => fold(columns, grouping, steps, budget, Variance::add, |v| {
-            v.value().sqrt()
-        }),
-        Aggregation::Stdvar => fold(columns, grouping, steps, budget, Variance::add, Variance::value),
-    }
-}
-
-fn fold<S: Default + Clone>(
-    columns: &[Column],
-    grouping: &Grouping,
-    steps: Steps,
-    budget: &Budget,
-    add: impl Fn(&mut S, f64),
-    value: impl Fn(&S) -> f64,
+    remarks: Remarks<'_>,
 ) -> Result<Vec<Column>> {
     let grouped = group(columns, grouping);
-    let state_bytes = (size_of::<S>() + 1) as u64 * steps.count as u64;
-    budget.charge_bytes(state_bytes.saturating_mul(grouped.groups.len() as u64))?;
     charge(budget, grouped.groups.len(), steps)?;
-    let mut states = vec![vec![(false, S::default()); steps.count]; grouped.groups.len()];
-    for (column, id) in columns.iter().zip(&grouped.of_series) {
-        budget.check()?;
-        for (state, v) in states[*id].iter_mut().zip(&column.values) {
-            if !is_absent(*v) {
-                state.0 = true;
-                add(&mut state.1, *v);
+    let fold = Fold {
+        columns,
+        grouped: &grouped,
+        steps,
+        budget,
+    };
+    let mut result = match aggregation {
+        Aggregation::Sum => fold.run(Sum::add, Sum::value)?,
+        Aggregation::Avg => fold.run(Mean::add, Mean::value)?,
+        Aggregation::Min => fold.run(Extreme::add_min, |e| e.0)?,
+        Aggregation::Max => fold.run(Extreme::add_max, |e| e.0)?,
+        Aggregation::Count => fold.count(|n| n + 1.0)?,
+        Aggregation::Group => fold.count(|_| 1.0)?,
+        Aggregation::Stddev => fold.run(Variance::add, |v| v.value().sqrt())?,
+        Aggregation::Stdvar => fold.run(Variance::add, Variance::value)?,
+    };
+    if columns.iter().any(|c| !c.histograms.is_empty()) {
+        match aggregation {
+            Aggregation::Sum | Aggregation::Avg => {
+                let is_mean = aggregation == Aggregation::Avg;
+                histograms::combine(columns, &grouped, is_mean, steps, budget, &mut result, remarks)?;
             }
+            Aggregation::Count | Aggregation::Group => {}
+            _ => remarks(Remark::Ignored),
         }
     }
-    let column = |((labels, drop_name), states): ((Labels, bool), Vec<(bool, S)>)| Column {
-        labels,
-        drop_name,
-        values: states
-            .iter()
-            .map(|(any, s)| if *any { value(s) } else { ABSENT })
-            .collect(),
-    };
-    Ok(grouped
-        .groups
-        .into_iter()
-        .zip(states)
-        .map(column)
-        .filter(|c| !c.is_empty())
-        .collect())
+    result.retain(|c| !c.is_empty());
+    Ok(result)
+}
+
+/// An aggregation under way.
+struct Fold<'a> {
+    columns: &'a [Column],
+    grouped: &'a Grouped,
+    steps: Steps,
+    budget: &'a Budget,
+}
+
+impl Fold<'_> {
+    /// One column for each group, those without any value too.
+    fn run<S: Default + Clone>(
+        &self,
+        add: impl Fn(&mut S, f64),
+        value: impl Fn(&S) -> f64,
+    ) -> Result<Vec<Column>> {
+        let groups = self.grouped.groups.len();
+        let state_bytes = (size_of::<S>() + 1) as u64 * self.steps.count as u64;
+        self.budget
+            .charge_bytes(state_bytes.saturating_mul(groups as u64))?;
+        let mut states = vec![vec![(false, S::default()); self.steps.count]; groups];
+        for (column, id) in self.columns.iter().zip(&self.grouped.of_series) {
+            self.budget.check()?;
+            for (state, v) in states[*id].iter_mut().zip(&column.values) {
+                if !is_absent(*v) {
+                    state.0 = true;
+                    add(&mut state.1, *v);
+                }
+            }
+        }
+        let values = |states: Vec<(bool, S)>| {
+            let of = |(any, s): &(bool, S)| if *any { value(s) } else { ABSENT };
+            states.iter().map(of).collect()
+        };
+        Ok(self.columns_of(states.into_iter().map(values)))
+    }
+
+    /// The same for what looks at presence only.
+    fn count(&self, add: impl Fn(f64) -> f64) -> Result<Vec<Column>> {
+        let mut counts = vec![vec![0.0; self.steps.count]; self.grouped.groups.len()];
+        for (column, id) in self.columns.iter().zip(&self.grouped.of_series) {
+            self.budget.check()?;
+            for (step, count) in counts[*id].iter_mut().enumerate() {
+                if column.has(step) {
+                    *count = add(*count);
+                }
+            }
+        }
+        let values = |counts: Vec<f64>| {
+            let of = |n: f64| if n == 0.0 { ABSENT } else { n };
+            counts.into_iter().map(of).collect()
+        };
+        Ok(self.columns_of(counts.into_iter().map(values)))
+    }
+
+    fn columns_of(&self, values: impl Iterator<Item = Vec<f64>>) -> Vec<Column> {
+        let column = |((labels, drop_name), values): (&(Labels, bool), Vec<f64>)| Column {
+            drop_name: *drop_name,
+            ..Column::new(labels.clone(), values)
+        };
+        self.grouped.groups.iter().zip(values).map(column).collect()
+    }
 }
 
 /// The smallest or largest value; a NaN only when there is nothing else.
@@ -222,17 +289,17 @@ pub(crate) fn quantiles(
     grouping: &Grouping,
     steps: Steps,
     budget: &Budget,
+    remarks: Remarks<'_>,
 ) -> Result<Vec<Column>> {
+    if columns.iter().any(|c| !c.histograms.is_empty()) {
+        remarks(Remark::Ignored);
+    }
     let grouped = group(columns, grouping);
     charge(budget, grouped.groups.len(), steps)?;
     let mut result: Vec<Column> = grouped
         .groups
         .iter()
-        .map(|(labels, drop_name)| Column {
-            labels: labels.clone(),
-            drop_name: *drop_name,
-            values: vec![ABSENT; steps.count],
-        })
+        .map(|(labels, drop_name)| Column::absent(labels.clone(), *drop_name, steps.count))
         .collect();
     let mut values: Vec<Vec<f64>> = vec![Vec::new(); grouped.groups.len()];
     for (step, q) in parameters.iter().enumerate() {
@@ -262,14 +329,19 @@ pub(crate) enum Selection {
 }
 
 /// `topk`, `bottomk`, `limitk`: keeps at most `k` elements of each group at each step; less than 1 keeps none.
-/// At a single step the elements of each group come in their rank's order.
+/// At a single step the elements of each group come in their rank's order. Histograms have no rank.
 pub(crate) fn select(
     selection: Selection,
     k: &[f64],
     mut columns: Vec<Column>,
     grouping: &Grouping,
     budget: &Budget,
+    remarks: Remarks<'_>,
 ) -> Result<Vec<Column>> {
+    if selection != Selection::First && columns.iter().any(|c| !c.histograms.is_empty()) {
+        remarks(Remark::Ignored);
+        columns.iter_mut().for_each(Column::drop_histograms);
+    }
     let grouped = group(&columns, grouping);
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); grouped.groups.len()];
     for (series, id) in grouped.of_series.iter().enumerate() {
@@ -281,12 +353,7 @@ pub(crate) fn select(
         budget.check()?;
         let k = if *k < 1.0 { 0 } else { *k as usize };
         for group in &members {
-            let there = || {
-                group
-                    .iter()
-                    .copied()
-                    .filter(|i| !is_absent(columns[*i].values[step]))
-            };
+            let there = || group.iter().copied().filter(|i| columns[*i].has(step));
             let kept: Vec<usize> = match selection {
                 Selection::First => there().take(k).collect(),
                 Selection::Top | Selection::Bottom => {
@@ -297,7 +364,7 @@ pub(crate) fn select(
             kept.iter().for_each(|i| is_kept[*i] = true);
             for &i in group {
                 if !std::mem::take(&mut is_kept[i]) {
-                    columns[i].values[step] = ABSENT;
+                    columns[i].clear(step);
                 }
             }
             order.extend(kept);
@@ -367,45 +434,60 @@ fn sift_down(heap: &mut [(f64, usize)]) {
 /// `count_values`: counts equal values per group, the value's text in a label.
 pub(crate) fn count_values(
     label: &str,
-    text: impl Fn(f64) -> String,
+    text: impl Fn(Element<'_>) -> String,
     columns: &[Column],
     grouping: &Grouping,
     steps: Steps,
     budget: &Budget,
 ) -> Result<Vec<Column>> {
-    let mut counts: HashMap<(Labels, u64), Vec<f64>> = HashMap::new();
-    let mut order: Vec<(Labels, u64)> = Vec::new();
-    for column in columns {
-        budget.check()?;
-        // The new label may replace one that the grouping keeps.
-        let base = grouping.key(&column.labels);
-        for (step, value) in column.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-            let key = (base.clone(), value.to_bits());
-            if !counts.contains_key(&key) {
-                charge(budget, 1, steps)?;
-                order.push(key.clone());
-                counts.insert(key.clone(), vec![0.0; steps.count]);
-            }
-            if let Some(counts) = counts.get_mut(&key) {
-                counts[step] += 1.0;
-            }
-        }
-    }
     let mut result: Vec<Column> = Vec::new();
     let mut by_labels: HashMap<Labels, usize> = HashMap::new();
-    for key in order {
-        let mut builder = key.0.to_builder();
-        builder.set(label, text(f64::from_bits(key.1)));
-        let labels = builder.build();
-        let index = *by_labels.entry(labels.clone()).or_insert_with(|| {
-            result.push(Column::new(labels, vec![ABSENT; steps.count]));
-            result.len() - 1
-        });
-        for (sum, n) in result[index].values.iter_mut().zip(&counts[&key]) {
-            if *n > 0.0 {
-                *sum = if is_absent(*sum) { *n } else { *sum + n };
-            }
+    // The texts of numbers that were met lately: most series have few.
+    let mut known: HashMap<u64, String> = HashMap::new();
+    for column in columns {
+        budget.check()?;
+        let base = grouping.key(&column.labels);
+        let mut last: Option<(u64, usize)> = None;
+        for step in 0..steps.count {
+            let element = column.at(step);
+            let bits = match element {
+                Element::Absent => continue,
+                Element::Float(value) => Some(value.to_bits()),
+                Element::Histogram(_) => None,
+            };
+            let index = match last {
+                Some((same, index)) if Some(same) == bits => index,
+                _ => {
+                    let value = match bits {
+                        Some(bits) => known.entry(bits).or_insert_with(|| text(element)).clone(),
+                        None => text(element),
+                    };
+                    if known.len() > MAX_KNOWN_TEXTS {
+                        known.clear();
+                    }
+                    // The new label may replace one that the grouping keeps; `without` may name it.
+                    let mut builder = base.to_builder();
+                    if !(grouping.without && grouping.labels.iter().any(|l| l == label)) {
+                        builder.set(label, value);
+                    }
+                    let labels = builder.build();
+                    match by_labels.get(&labels) {
+                        Some(index) => *index,
+                        None => {
+                            charge(budget, 1, steps)?;
+                            by_labels.insert(labels.clone(), result.len());
+                            result.push(Column::new(labels, vec![ABSENT; steps.count]));
+                            result.len() - 1
+                        }
+                    }
+                }
+            };
+            last = bits.map(|bits| (bits, index));
+            let count = &mut result[index].values[step];
+            *count = if is_absent(*count) { 1.0 } else { *count + 1.0 };
         }
     }
     Ok(result)
 }
+
+const MAX_KNOWN_TEXTS: usize = 10_000;

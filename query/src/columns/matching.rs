@@ -1,10 +1,12 @@
 //! Operators between two vectors: which elements meet, and what labels the result has.
 
-use super::operators::{Compute, Operator};
-use super::{ABSENT, Column, Steps, charge, is_absent, without_reserved};
+use super::operators::{Computation, Computed, Operator};
+use super::{Column, Element, Steps, charge, without_reserved};
 use model::labels::METRIC_NAME;
+use model::metric::Histogram;
 use model::{Budget, Error, ErrorKind, Labels, Result};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How many elements of each side may meet in one match group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +66,10 @@ impl Matching {
     }
     /// The labels of a result from one element of the "many" side and one of the "one" side.
     fn result_labels(&self, op: Operator, many: &Labels, one: &Labels) -> Labels {
-        let base = if op.is_comparison() {
-            many.clone()
-        } else {
+        let base = if op.changes_meaning() {
             without_reserved(many)
+        } else {
+            many.clone()
         };
         let base = match (self.cardinality, self.on) {
             (Cardinality::OneToOne, true) => base.keep(&self.labels),
@@ -128,8 +130,8 @@ fn group(
 fn any_present(columns: &[Column], steps: Steps) -> Vec<bool> {
     let mut any = vec![false; steps.count];
     for column in columns {
-        for (seen, value) in any.iter_mut().zip(&column.values) {
-            *seen |= !is_absent(*value);
+        for (step, seen) in any.iter_mut().enumerate() {
+            *seen |= column.has(step);
         }
     }
     any
@@ -151,8 +153,8 @@ pub(crate) fn set_operation(
     let presence = |columns: &[Column], groups: &Groups, id: usize| {
         let mut any = vec![false; steps.count];
         for &i in groups.of(id) {
-            for (seen, value) in any.iter_mut().zip(&columns[i].values) {
-                *seen |= !is_absent(*value);
+            for (step, seen) in any.iter_mut().enumerate() {
+                *seen |= columns[i].has(step);
             }
         }
         any
@@ -168,9 +170,9 @@ pub(crate) fn set_operation(
     let keep_where = |columns: &mut Vec<Column>, groups: &Groups, wanted: bool| {
         for (i, column) in columns.iter_mut().enumerate() {
             let decided = &decided[groups.of_series[i]];
-            for (value, there) in column.values.iter_mut().zip(decided) {
+            for (step, there) in decided.iter().enumerate() {
                 if *there != wanted {
-                    *value = ABSENT;
+                    column.clear(step);
                 }
             }
         }
@@ -199,13 +201,7 @@ fn merge_parts(columns: Vec<Column>) -> Result<Vec<Column>> {
             merged.push(column);
             continue;
         };
-        for (old, new) in merged[index].values.iter_mut().zip(column.values) {
-            match (is_absent(*old), is_absent(new)) {
-                (false, false) => return Err(super::same_labels()),
-                (true, false) => *old = new,
-                (_, true) => {}
-            }
-        }
+        merged[index].join(&column)?;
     }
     Ok(merged)
 }
@@ -220,7 +216,7 @@ pub(crate) fn vector_operation(
     right: &[Column],
     matching: &Matching,
     steps: Steps,
-    compute: Compute,
+    computation: Computation<'_>,
     budget: &Budget,
 ) -> Result<Vec<Column>> {
     let swapped = matching.cardinality == Cardinality::OneToMany;
@@ -231,7 +227,7 @@ pub(crate) fn vector_operation(
     let join = Join {
         op,
         matching,
-        compute,
+        computation,
         swapped,
         steps,
         many,
@@ -258,7 +254,7 @@ pub(crate) fn vector_operation(
 struct Join<'a> {
     op: Operator,
     matching: &'a Matching,
-    compute: Compute,
+    computation: Computation<'a>,
     /// Whether the "many" side is the right one.
     swapped: bool,
     steps: Steps,
@@ -295,7 +291,7 @@ impl Join<'_> {
         let has_fill = self.matching.fill_left.is_some() || self.matching.fill_right.is_some();
         for (id, members) in crowded() {
             for step in (0..self.steps.count).filter(|s| has_fill || many_present[*s]) {
-                let mut there = members.iter().filter(|i| !is_absent(self.one[**i].values[step]));
+                let mut there = members.iter().filter(|i| self.one[**i].has(step));
                 if let (Some(first), Some(second)) = (there.next(), there.next()) {
                     return Err(self.duplicate(id, *first, *second));
                 }
@@ -314,12 +310,28 @@ impl Join<'_> {
         )
     }
 
-    fn value(&self, many: f64, one: f64) -> f64 {
+    /// What two elements that meet give.
+    fn result(&self, many: Element<'_>, one: Element<'_>) -> Met {
         let (l, r) = if self.swapped { (one, many) } else { (many, one) };
-        if self.op.is_comparison() && !self.matching.return_bool {
-            return if self.op.holds(l, r) { l } else { ABSENT };
+        let return_bool = self.matching.return_bool;
+        let computed = match (l, r) {
+            (Element::Float(l), Element::Float(r)) if !self.op.is_trim() => {
+                return match (self.op.is_comparison() && !return_bool, self.op.holds(l, r)) {
+                    (true, true) => Met::Float(l),
+                    (true, false) => Met::Nothing,
+                    (false, _) => Met::Float((self.computation.numbers)(self.op, l, r)),
+                };
+            }
+            _ => (self.computation.histograms)(self.op, l, r),
+        };
+        match computed {
+            Computed::Unfit => Met::Never,
+            Computed::Compared(holds, _) if return_bool => Met::Float(f64::from(u8::from(holds))),
+            Computed::Compared(true, Some(histogram)) | Computed::Histogram(histogram) => {
+                Met::Histogram(histogram)
+            }
+            Computed::Compared(..) => Met::Nothing,
         }
-        (self.compute)(self.op, l, r)
     }
 
     /// Lets one series of the "many" side meet its partners, and the fill value where it has none.
@@ -331,22 +343,31 @@ impl Join<'_> {
         let watched = (one_to_one && self.many_groups.of(group).len() > 1).then_some(group);
         let drop_name = self.matching.return_bool || column.drop_name;
         let mut targets: Vec<Option<usize>> = vec![None; partners.len() + 1];
-        for (step, &own) in column.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-            let partner = partners
-                .iter()
-                .position(|p| !is_absent(self.one[*p].values[step]));
-            let (slot, value, labels) = match (partner, self.fill_one()) {
+        for step in 0..self.steps.count {
+            let own = column.at(step);
+            if own.is_absent() {
+                continue;
+            }
+            let partner = partners.iter().position(|p| self.one[*p].has(step));
+            let (slot, met, labels) = match (partner, self.fill_one()) {
                 (Some(i), _) => {
                     let other = &self.one[partners[i]];
-                    (i, self.value(own, other.values[step]), &other.labels)
+                    (i, self.result(own, other.at(step)), &other.labels)
                 }
-                (None, Some(fill)) => (partners.len(), self.value(own, fill), &self.signatures[group]),
+                (None, Some(fill)) => (
+                    partners.len(),
+                    self.result(own, Element::Float(fill)),
+                    &self.signatures[group],
+                ),
                 (None, None) => continue,
             };
+            if met == Met::Never {
+                continue;
+            }
             if let Some(group) = watched {
                 output.take(group, step)?;
             }
-            if is_absent(value) {
+            if met == Met::Nothing {
                 continue;
             }
             let target = match targets[slot] {
@@ -356,7 +377,7 @@ impl Join<'_> {
                     *targets[slot].insert(output.column(labels, drop_name)?)
                 }
             };
-            output.put(target, step, value, self.matching.cardinality)?;
+            output.put(target, step, met, self.matching.cardinality)?;
         }
         Ok(())
     }
@@ -366,21 +387,33 @@ impl Join<'_> {
         let column = &self.one[series];
         let group = self.one_groups.of_series[series];
         let partners = self.many_groups.of(group);
-        for (step, &own) in column.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-            if partners.iter().any(|p| !is_absent(self.many[*p].values[step])) {
+        for step in 0..self.steps.count {
+            let own = column.at(step);
+            if own.is_absent() || partners.iter().any(|p| self.many[*p].has(step)) {
                 continue;
             }
-            let value = self.value(fill, own);
-            if !is_absent(value) {
+            let met = self.result(Element::Float(fill), own);
+            if !matches!(met, Met::Never | Met::Nothing) {
                 let labels = self
                     .matching
                     .result_labels(self.op, &self.signatures[group], &column.labels);
                 let target = output.column(labels, self.matching.return_bool)?;
-                output.put(target, step, value, self.matching.cardinality)?;
+                output.put(target, step, met, self.matching.cardinality)?;
             }
         }
         Ok(())
     }
+}
+
+/// What came of two elements that belong together.
+#[derive(Debug, PartialEq)]
+enum Met {
+    /// They can't be put together, as if they had not met.
+    Never,
+    /// A comparison that is not true.
+    Nothing,
+    Float(f64),
+    Histogram(Arc<Histogram>),
 }
 
 /// The result of an operation while it grows: one column per label set.
@@ -409,8 +442,7 @@ impl<'a> Output<'a> {
             return Ok(*index);
         }
         charge(self.budget, 1, self.steps)?;
-        let mut column = Column::new(key.0.clone(), vec![ABSENT; self.steps.count]);
-        column.drop_name = drop_name;
+        let column = Column::absent(key.0.clone(), drop_name, self.steps.count);
         self.by_labels.insert(key, self.columns.len());
         self.columns.push(column);
         Ok(self.columns.len() - 1)
@@ -429,9 +461,9 @@ impl<'a> Output<'a> {
         }
         Ok(())
     }
-    fn put(&mut self, target: usize, step: usize, value: f64, cardinality: Cardinality) -> Result<()> {
-        let slot = &mut self.columns[target].values[step];
-        if !is_absent(*slot) {
+    fn put(&mut self, target: usize, step: usize, met: Met, cardinality: Cardinality) -> Result<()> {
+        let column = &mut self.columns[target];
+        if column.has(step) {
             return match cardinality {
                 Cardinality::OneToOne => Err(super::same_labels()),
                 _ => Err(Error::new(
@@ -440,7 +472,11 @@ impl<'a> Output<'a> {
                 )),
             };
         }
-        *slot = value;
+        match met {
+            Met::Float(value) => column.values[step] = value,
+            Met::Histogram(histogram) => column.set_histogram(step, histogram),
+            Met::Never | Met::Nothing => {}
+        }
         Ok(())
     }
     fn finish(mut self) -> Vec<Column> {

@@ -3,7 +3,7 @@
 use super::ast::{LogSelector, Metric, RangeAggregation, RangeOp, Stage, VectorOp};
 use super::pipeline;
 use crate::columns::aggregate::{self, Grouping, Selection};
-use crate::columns::operators::{Operator, with_scalar};
+use crate::columns::operators::{Operator, only_numbers, with_scalar};
 use crate::columns::{ABSENT, Column, Steps, absent, charge, labels_asked_for, matching, merge_same_labels};
 use crate::promql::label_functions;
 use model::log::LogEntry;
@@ -165,28 +165,50 @@ impl Evaluator<'_> {
                 (Value::Vector(columns), Value::Scalar(scalar)) => {
                     let scalar = vec![scalar; times.count];
                     let return_bool = b.matching.return_bool;
-                    Value::Vector(with_scalar(b.op, columns, &scalar, false, return_bool, compute))
+                    Value::Vector(with_scalar(
+                        b.op,
+                        columns,
+                        &scalar,
+                        false,
+                        return_bool,
+                        only_numbers(compute),
+                    ))
                 }
                 (Value::Scalar(scalar), Value::Vector(columns)) => {
                     let scalar = vec![scalar; times.count];
                     let return_bool = b.matching.return_bool;
-                    Value::Vector(with_scalar(b.op, columns, &scalar, true, return_bool, compute))
+                    Value::Vector(with_scalar(
+                        b.op,
+                        columns,
+                        &scalar,
+                        true,
+                        return_bool,
+                        only_numbers(compute),
+                    ))
                 }
                 (Value::Vector(left), Value::Vector(right)) => {
                     let (matching, budget) = (&b.matching, self.budget);
                     Value::Vector(if b.op.is_set() {
                         matching::set_operation(b.op, left, right, matching, steps, budget)?
                     } else {
-                        matching::vector_operation(b.op, &left, &right, matching, steps, compute, budget)?
+                        matching::vector_operation(
+                            b.op,
+                            &left,
+                            &right,
+                            matching,
+                            steps,
+                            only_numbers(compute),
+                            budget,
+                        )?
                     })
                 }
             },
             Metric::LabelReplace { expr, args } => {
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();
                 let columns = self.vector(expr, times)?;
-                Value::Vector(merge_same_labels(label_functions::label_replace(
-                    columns, &args,
-                )?)?)
+                Value::Vector(merge_same_labels(label_functions::label_replace(&args, || {
+                    Ok(columns)
+                })?)?)
             }
         })
     }
@@ -208,9 +230,13 @@ impl Evaluator<'_> {
         let budget = self.budget;
         let k = |k: f64| vec![k; steps.count];
         match op {
-            VectorOp::Plain(op) => aggregate::aggregate(op, &columns, grouping, steps, budget),
-            VectorOp::TopK(n) => aggregate::select(Selection::Top, &k(n), columns, grouping, budget),
-            VectorOp::BottomK(n) => aggregate::select(Selection::Bottom, &k(n), columns, grouping, budget),
+            VectorOp::Plain(op) => aggregate::aggregate(op, &columns, grouping, steps, budget, &mut |_| {}),
+            VectorOp::TopK(n) => {
+                aggregate::select(Selection::Top, &k(n), columns, grouping, budget, &mut |_| {})
+            }
+            VectorOp::BottomK(n) => {
+                aggregate::select(Selection::Bottom, &k(n), columns, grouping, budget, &mut |_| {})
+            }
             VectorOp::Sort { descending } => {
                 if steps.count == 1 {
                     columns.sort_by(|a, b| {

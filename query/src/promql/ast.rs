@@ -4,10 +4,22 @@ use crate::columns::aggregate::{Aggregation, Grouping};
 use crate::columns::matching::Matching;
 use crate::columns::operators::Operator;
 use model::Matcher;
+use model::metric::Histogram;
 
-/// An expression.
+/// An expression, and where it stands in the query.
 #[derive(Debug, Clone)]
-pub(crate) enum Expr {
+pub(crate) struct Expr {
+    pub(crate) node: Node,
+    /// Where the text of it begins, in bytes.
+    pub(crate) place: Place,
+}
+
+/// A place in the text of a query, in bytes from its start.
+pub(crate) type Place = usize;
+
+/// What an expression is.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
     Number(f64),
     Text(String),
     /// An instant vector selector.
@@ -49,6 +61,16 @@ impl Kind {
 pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) time: TimeShift,
+    pub(crate) extension: Option<Extension>,
+}
+
+/// How a selector looks beyond its range for the values at its ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extension {
+    /// Takes the last sample at or before the start for the value there.
+    Anchored,
+    /// Interpolates between the samples around each end.
+    Smoothed,
 }
 
 /// Moves the time at which something is looked at: `@` fixes it, `offset` shifts it back.
@@ -102,6 +124,7 @@ pub(crate) enum AggregateOp {
     TopK(Expr),
     BottomK(Expr),
     LimitK(Expr),
+    LimitRatio(Expr),
     CountValues(String),
 }
 
@@ -131,6 +154,7 @@ pub(crate) enum Function {
     Vector,
     Time,
     Timestamp,
+    StartTimestamp,
     Sort {
         descending: bool,
     },
@@ -142,8 +166,9 @@ pub(crate) enum Function {
     HistogramQuantile,
     HistogramQuantiles,
     HistogramFraction,
-    /// Works on native histograms alone; float samples give nothing.
-    NativeOnly,
+    /// One number of each native histogram; float samples give nothing.
+    OfHistogram(fn(&Histogram) -> f64),
+    Info,
     MinOf,
     MaxOf,
 }
@@ -182,17 +207,17 @@ pub(crate) enum RangeFunction {
 impl Expr {
     /// What it evaluates to.
     pub(crate) fn kind(&self) -> Kind {
-        match self {
-            Self::Number(_) => Kind::Scalar,
-            Self::Text(_) => Kind::Text,
-            Self::Selector(_) | Self::Aggregate(_) => Kind::Vector,
-            Self::Range(_) | Self::Subquery(_) => Kind::Matrix,
-            Self::StepInvariant(e) | Self::Negate(e) => e.kind(),
-            Self::Binary(b) => {
+        match &self.node {
+            Node::Number(_) => Kind::Scalar,
+            Node::Text(_) => Kind::Text,
+            Node::Selector(_) | Node::Aggregate(_) => Kind::Vector,
+            Node::Range(_) | Node::Subquery(_) => Kind::Matrix,
+            Node::StepInvariant(e) | Node::Negate(e) => e.kind(),
+            Node::Binary(b) => {
                 let scalars = b.left.kind() == Kind::Scalar && b.right.kind() == Kind::Scalar;
                 if scalars { Kind::Scalar } else { Kind::Vector }
             }
-            Self::Call(c) => match c.function {
+            Node::Call(c) => match c.function {
                 Function::Scalar | Function::Time | Function::MinOf | Function::MaxOf => Kind::Scalar,
                 _ => Kind::Vector,
             },
@@ -200,31 +225,32 @@ impl Expr {
     }
     /// Without the marks that it is step-invariant.
     pub(crate) fn bare(&self) -> &Self {
-        match self {
-            Self::StepInvariant(e) => e.bare(),
-            other => other,
+        match &self.node {
+            Node::StepInvariant(e) => e.bare(),
+            _ => self,
         }
     }
     /// Whether it is the same at every step of a query.
     pub(crate) fn is_invariant(&self) -> bool {
-        match self {
-            Self::Number(_) | Self::Text(_) | Self::StepInvariant(_) => true,
-            Self::Selector(s) => s.time.at_ms.is_some(),
-            Self::Range(r) => r.selector.time.at_ms.is_some(),
-            Self::Subquery(s) => s.time.at_ms.is_some(),
-            Self::Negate(e) => e.is_invariant(),
-            Self::Binary(b) => b.left.is_invariant() && b.right.is_invariant(),
-            Self::Aggregate(a) => {
+        match &self.node {
+            Node::Number(_) | Node::Text(_) | Node::StepInvariant(_) => true,
+            Node::Selector(s) => s.time.at_ms.is_some(),
+            Node::Range(r) => r.selector.time.at_ms.is_some(),
+            Node::Subquery(s) => s.time.at_ms.is_some(),
+            Node::Negate(e) => e.is_invariant(),
+            Node::Binary(b) => b.left.is_invariant() && b.right.is_invariant(),
+            Node::Aggregate(a) => {
                 let parameter = match &a.op {
                     AggregateOp::Quantile(e)
                     | AggregateOp::TopK(e)
                     | AggregateOp::BottomK(e)
-                    | AggregateOp::LimitK(e) => e.is_invariant(),
+                    | AggregateOp::LimitK(e)
+                    | AggregateOp::LimitRatio(e) => e.is_invariant(),
                     AggregateOp::Plain(_) | AggregateOp::CountValues(_) => true,
                 };
                 parameter && a.expr.is_invariant()
             }
-            Self::Call(c) => !c.looks_at_time() && c.args.iter().all(Self::is_invariant),
+            Node::Call(c) => !c.looks_at_time() && c.args.iter().all(Self::is_invariant),
         }
     }
 }
@@ -233,7 +259,7 @@ impl Call {
     /// Whether the value depends on the evaluation time besides its arguments.
     fn looks_at_time(&self) -> bool {
         match self.function {
-            Function::Time | Function::Timestamp => true,
+            Function::Time | Function::Timestamp | Function::StartTimestamp | Function::Info => true,
             Function::Range(RangeFunction::PredictLinear) => true,
             Function::Date(_) => self.args.is_empty(),
             _ => false,

@@ -1,7 +1,7 @@
 //! The table of functions: their names, and the plain numeric ones.
 
-use super::ast::{Call, Expr, Function, RangeFunction};
-use model::{Error, Result};
+use super::ast::{Function, RangeFunction};
+use super::native;
 
 /// A function by its name; `None` for those that this engine does not have.
 pub(crate) fn by_name(name: &str) -> Option<Function> {
@@ -52,9 +52,13 @@ pub(crate) fn by_name(name: &str) -> Option<Function> {
         "histogram_quantile" => Function::HistogramQuantile,
         "histogram_quantiles" => Function::HistogramQuantiles,
         "histogram_fraction" => Function::HistogramFraction,
-        "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
-            Function::NativeOnly
-        }
+        "histogram_avg" => Function::OfHistogram(native::average),
+        "histogram_count" => Function::OfHistogram(|h| h.count),
+        "histogram_sum" => Function::OfHistogram(|h| h.sum),
+        "histogram_stddev" => Function::OfHistogram(|h| native::variance(h).sqrt()),
+        "histogram_stdvar" => Function::OfHistogram(native::variance),
+        "info" => Function::Info,
+        "start_timestamp" => Function::StartTimestamp,
         "min_of" => Function::MinOf,
         "max_of" => Function::MaxOf,
         _ => {
@@ -209,32 +213,6 @@ pub(crate) fn utc(time_ms: i64) -> String {
         of_day / 60 % 60,
         of_day % 60
     )
-}
-
-/// Checks what can be checked of string arguments before there is data.
-pub(crate) fn check_arguments(call: &Call) -> Result<()> {
-    let text = |i: usize| match call.args.get(i) {
-        Some(Expr::Text(text)) => text.as_str(),
-        _ => "",
-    };
-    match call.function {
-        Function::LabelReplace => {
-            model::matcher::anchored_regex(text(4)).map_err(|e| e.within("label_replace"))?;
-            check_label(text(1), "label_replace")
-        }
-        Function::LabelJoin => check_label(text(1), "label_join"),
-        Function::HistogramQuantiles => check_label(text(1), "histogram_quantiles"),
-        _ => Ok(()),
-    }
-}
-
-fn check_label(name: &str, function: &str) -> Result<()> {
-    if name.is_empty() {
-        return Err(Error::bad_data(format!(
-            "{function}: the label to write has an empty name"
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
-//! Classic histograms: quantiles and fractions from `_bucket` series with `le` labels.
+//! Quantiles and fractions of histograms: classic ones, which are `_bucket` series with `le` labels, and native ones.
 
-use super::ast::{Call, Expr};
+use super::ast::{Call, Expr, Node, Place};
 use super::eval::Evaluator;
-use crate::columns::{ABSENT, Column, Steps, charge, is_absent};
+use super::native;
+use super::notes::Forced;
+use crate::columns::{Column, Steps, charge, is_absent};
+use crate::go;
+use model::metric::Histogram as Native;
 use model::{Labels, Result};
 use std::collections::HashMap;
 
@@ -11,13 +15,14 @@ const BUCKET_LABEL: &str = "le";
 /// Decreases smaller than this part of the counts are rounding errors, not broken histograms.
 const SMALL_DELTA: f64 = 1e-12;
 
-/// The buckets of one histogram.
+/// One histogram, in its two forms.
 struct Histogram {
     /// Without `le`, with the metric's name.
     labels: Labels,
-    drop_name: bool,
     /// Upper bounds and the series with their cumulative counts, by bound.
     buckets: Vec<(f64, Column)>,
+    /// The series of native histograms with the same labels.
+    native: Option<Column>,
 }
 
 /// A bucket at one step.
@@ -28,27 +33,45 @@ struct Bucket {
     count: f64,
 }
 
+/// A histogram at one step.
+enum One<'a> {
+    Classic(&'a mut Vec<Bucket>),
+    Native(&'a Native),
+}
+
 impl Evaluator<'_> {
     /// Sorts the elements of a vector into histograms. What has no valid `le` is left out, with a warning.
     fn histograms(&self, arg: &Expr, steps: Steps) -> Result<Vec<Histogram>> {
         let mut ids: HashMap<Labels, usize> = HashMap::new();
         let mut histograms: Vec<Histogram> = Vec::new();
-        for column in self.vector(arg, steps)? {
+        let mut of_labels = |labels: Labels, histograms: &mut Vec<Histogram>| {
+            *ids.entry(labels.clone()).or_insert_with(|| {
+                histograms.push(Histogram {
+                    labels,
+                    buckets: Vec::new(),
+                    native: None,
+                });
+                histograms.len() - 1
+            })
+        };
+        for mut column in self.vector(arg, steps)? {
+            if !column.histograms.is_empty() {
+                let id = of_labels(column.labels.clone(), &mut histograms);
+                let mut native = column.clone();
+                native.values.iter_mut().for_each(|v| *v = crate::columns::ABSENT);
+                histograms[id].native = Some(native);
+                column.drop_histograms();
+                if column.is_empty() {
+                    continue;
+                }
+            }
             let bound = column.labels.get(BUCKET_LABEL).unwrap_or_default();
             let Some(upper_bound) = parse_bound(bound) else {
                 let name = column.labels.metric_name().unwrap_or_default();
-                self.notes.borrow_mut().bad_bucket_label(bound, name);
+                self.notes.borrow_mut().bad_bucket_label(arg.place, bound, name);
                 continue;
             };
-            let labels = column.labels.drop(&[BUCKET_LABEL]);
-            let id = *ids.entry(labels.clone()).or_insert_with(|| {
-                histograms.push(Histogram {
-                    labels,
-                    drop_name: true,
-                    buckets: Vec::new(),
-                });
-                histograms.len() - 1
-            });
+            let id = of_labels(column.labels.drop(&[BUCKET_LABEL]), &mut histograms);
             histograms[id].buckets.push((upper_bound, column));
         }
         for histogram in &mut histograms {
@@ -57,84 +80,102 @@ impl Evaluator<'_> {
         Ok(histograms)
     }
 
-    /// Computes one value per histogram and step from the buckets that are there.
+    /// Computes one value per histogram and step from what is there. Where both forms are, there is none.
     fn per_histogram(
         &self,
         histograms: &[Histogram],
         steps: Steps,
-        mut compute: impl FnMut(usize, &mut Vec<Bucket>, &Histogram) -> f64,
+        place: Place,
+        mut compute: impl FnMut(usize, One<'_>, &str) -> f64,
     ) -> Result<Vec<Column>> {
         charge(self.budget, histograms.len(), steps)?;
         let mut buckets = Vec::new();
         let mut columns = Vec::with_capacity(histograms.len());
         for histogram in histograms {
             self.budget.check()?;
-            let values = (0..steps.count).map(|step| {
+            let name = histogram.labels.metric_name().unwrap_or_default();
+            let mut column = Column::absent(histogram.labels.clone(), true, steps.count);
+            for (step, value) in column.values.iter_mut().enumerate() {
                 buckets.clear();
-                buckets.extend(
-                    histogram
-                        .buckets
-                        .iter()
-                        .filter(|(_, c)| !is_absent(c.values[step]))
-                        .map(|(upper_bound, c)| Bucket {
-                            upper_bound: *upper_bound,
-                            count: c.values[step],
-                        }),
-                );
-                if buckets.is_empty() {
-                    ABSENT
-                } else {
-                    compute(step, &mut buckets, histogram)
+                let there = histogram.buckets.iter();
+                let there = there.filter(|(_, c)| !is_absent(c.values[step]));
+                buckets.extend(there.map(|(upper_bound, c)| Bucket {
+                    upper_bound: *upper_bound,
+                    count: c.values[step],
+                }));
+                let native = histogram.native.as_ref().and_then(|c| c.histogram(step));
+                match (native, buckets.is_empty()) {
+                    (None, true) => {}
+                    (None, false) => *value = compute(step, One::Classic(&mut buckets), name),
+                    (Some(native), true) => *value = compute(step, One::Native(native), name),
+                    (Some(_), false) => self.notes.borrow_mut().mixed_kinds(place, name),
                 }
-            });
-            columns.push(Column {
-                labels: histogram.labels.clone(),
-                values: values.collect(),
-                drop_name: histogram.drop_name,
-            });
+            }
+            columns.push(column);
         }
         columns.retain(|c| !c.is_empty());
         Ok(columns)
     }
 
-    /// `histogram_quantile`; with a label, each result carries the quantile's text in it.
-    pub(crate) fn histogram_quantile(
+    /// `histogram_quantile`.
+    pub(crate) fn histogram_quantile(&self, arg: &Expr, q: &[f64], steps: Steps) -> Result<Vec<Column>> {
+        let histograms = self.histograms(arg, steps)?;
+        self.quantiles_of(&histograms, q, arg.place, steps)
+    }
+
+    fn quantiles_of(
         &self,
-        arg: &Expr,
+        histograms: &[Histogram],
         q: &[f64],
-        label: Option<(&str, &str)>,
+        place: Place,
         steps: Steps,
     ) -> Result<Vec<Column>> {
-        let histograms = self.histograms(arg, steps)?;
-        let mut columns = self.per_histogram(&histograms, steps, |step, buckets, histogram| {
-            let (value, forced) = quantile(q[step], buckets);
-            if forced {
-                let name = histogram.labels.metric_name().unwrap_or_default();
-                self.notes.borrow_mut().forced_monotonicity(name);
-            }
-            value
-        })?;
-        if let Some((name, value)) = label {
-            for column in &mut columns {
-                let mut builder = column.labels.to_builder();
-                builder.set(name, value);
-                column.labels = builder.build();
-            }
-        }
-        Ok(columns)
+        self.per_histogram(
+            histograms,
+            steps,
+            place,
+            |step, histogram, name| match histogram {
+                One::Classic(buckets) => {
+                    let (value, mended) = quantile(q[step], buckets);
+                    if let Some((bounds, difference)) = mended {
+                        let time_ms = steps.time(step);
+                        let forced = Forced {
+                            times_ms: (time_ms, time_ms),
+                            bounds,
+                            difference,
+                            samples: 1,
+                        };
+                        self.notes.borrow_mut().forced_monotonicity(place, name, forced);
+                    }
+                    value
+                }
+                One::Native(native) => {
+                    let (value, nans) = native::quantile(q[step], native);
+                    if let Some(nans) = nans {
+                        self.notes.borrow_mut().quantile_of_nans(place, name, nans);
+                    }
+                    value
+                }
+            },
+        )
     }
 
     /// `histogram_quantiles(vector, label, q, q, …)`.
     pub(crate) fn histogram_quantiles(&self, c: &Call, steps: Steps) -> Result<Vec<Column>> {
-        let Expr::Text(label) = &c.args[1] else {
+        let [arg, label, parameters @ ..] = c.args.as_slice() else {
             return Ok(Vec::new());
         };
+        let Node::Text(label) = &label.node else {
+            return Ok(Vec::new());
+        };
+        let histograms = self.histograms(arg, steps)?;
         let mut columns = Vec::new();
-        for q in &c.args[2..] {
-            let q = self.scalar(q, steps)?;
-            self.notes.borrow_mut().quantiles(&q);
-            let text = q.first().copied().unwrap_or(f64::NAN).to_string();
-            columns.extend(self.histogram_quantile(&c.args[0], &q, Some((label, &text)), steps)?);
+        for parameter in parameters {
+            let q = self.scalar(parameter, steps)?;
+            self.notes.borrow_mut().quantiles(parameter.place, &q);
+            for column in self.quantiles_of(&histograms, &q, arg.place, steps)? {
+                columns.extend(with_quantile(column, label, &q));
+            }
         }
         Ok(columns)
     }
@@ -148,9 +189,55 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Vec<Column>> {
         let histograms = self.histograms(arg, steps)?;
-        self.per_histogram(&histograms, steps, |step, buckets, _| {
-            fraction(lower[step], upper[step], buckets)
+        let place = arg.place;
+        self.per_histogram(&histograms, steps, place, |step, histogram, name| {
+            let (lower, upper) = (lower[step], upper[step]);
+            match histogram {
+                One::Classic(buckets) => fraction(lower, upper, buckets),
+                One::Native(native) => {
+                    let (value, nans) = native::fraction(lower, upper, native);
+                    if nans.is_some() {
+                        self.notes.borrow_mut().fraction_of_nans(place, name);
+                    }
+                    value
+                }
+            }
         })
+    }
+}
+
+/// A column with the quantile in a label; where the quantile is not the same at all steps, one for each.
+fn with_quantile(column: Column, label: &str, q: &[f64]) -> Vec<Column> {
+    let named = |mut column: Column, q: f64| {
+        let mut builder = column.labels.to_builder();
+        builder.set(label, open_metrics_number(q));
+        column.labels = builder.build();
+        column
+    };
+    let first = q.first().copied().unwrap_or(f64::NAN);
+    if q.iter().all(|q| q.to_bits() == first.to_bits()) {
+        return vec![named(column, first)];
+    }
+    let mut by_quantile: HashMap<u64, Column> = HashMap::new();
+    for (step, q) in q.iter().enumerate() {
+        let of_quantile = by_quantile.entry(q.to_bits()).or_insert_with(|| {
+            named(
+                Column::absent(column.labels.clone(), column.drop_name, column.values.len()),
+                *q,
+            )
+        });
+        of_quantile.values[step] = column.values[step];
+    }
+    let mut columns: Vec<Column> = by_quantile.into_values().filter(|c| !c.is_empty()).collect();
+    columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+    columns
+}
+
+/// A number as OpenMetrics writes it: there is a point or an exponent in it.
+fn open_metrics_number(value: f64) -> String {
+    match go::shortest(value) {
+        text if value.is_finite() && !text.contains(['.', 'e']) => format!("{text}.0"),
+        text => text,
     }
 }
 
@@ -159,20 +246,23 @@ fn parse_bound(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
+/// Where counts had to be mended: the lowest and the highest bound of the buckets, and the largest decrease.
+type Mended = ((f64, f64), f64);
+
 /// The quantile by linear interpolation within its bucket, and whether decreasing counts had to be mended.
 /// Follows Prometheus' `BucketQuantile`; buckets come sorted by bound.
-fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
+fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Mended>) {
     if q.is_nan() {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     if q < 0.0 {
-        return (f64::NEG_INFINITY, false);
+        return (f64::NEG_INFINITY, None);
     }
     if q > 1.0 {
-        return (f64::INFINITY, false);
+        return (f64::INFINITY, None);
     }
     if buckets.last().is_none_or(|b| b.upper_bound != f64::INFINITY) {
-        return (f64::NAN, false);
+        return (f64::NAN, None);
     }
     coalesce(buckets);
     let forced = make_monotonic(buckets);
@@ -214,12 +304,10 @@ fn coalesce(buckets: &mut Vec<Bucket>) {
     });
 }
 
-/// Lets no cumulative count be smaller than the one before; true when one was by more than rounding.
-fn make_monotonic(buckets: &mut [Bucket]) -> bool {
-    let mut forced = false;
-    let Some(mut previous) = buckets.first().map(|b| b.count) else {
-        return false;
-    };
+/// Lets no cumulative count be smaller than the one before; tells when one was by more than rounding.
+fn make_monotonic(buckets: &mut [Bucket]) -> Option<Mended> {
+    let mut mended: Option<Mended> = None;
+    let mut previous = buckets.first()?.count;
     for bucket in &mut buckets[1..] {
         let current = bucket.count;
         if current == previous {
@@ -229,12 +317,17 @@ fn make_monotonic(buckets: &mut [Bucket]) -> bool {
             bucket.count = previous;
         } else if current < previous {
             bucket.count = previous;
-            forced = true;
+            let bound = bucket.upper_bound;
+            let (bounds, difference) = mended.unwrap_or(((bound, bound), 0.0));
+            mended = Some((
+                (bounds.0.min(bound), bounds.1.max(bound)),
+                difference.max(previous - current),
+            ));
         } else {
             previous = current;
         }
     }
-    forced
+    mended
 }
 
 fn almost_equal(a: f64, b: f64) -> bool {
@@ -303,6 +396,7 @@ mod tests {
     fn quantiles_interpolate_within_a_bucket() {
         let check = |q: f64, pairs: &[(f64, f64)], expected: (f64, bool)| {
             let (value, forced) = quantile(q, &mut buckets(pairs));
+            let forced = forced.is_some();
             let same = (value.is_nan() && expected.0.is_nan())
                 || (value - expected.0).abs() < 1e-9
                 || value == expected.0;

@@ -1,5 +1,7 @@
 //! Functions that work on labels: `label_replace`, `label_join`, `sort_by_label`.
 
+use super::calls::check_label;
+use super::eval::execution;
 use crate::columns::{Column, Steps};
 use model::labels::METRIC_NAME;
 use model::matcher::anchored_regex;
@@ -7,11 +9,20 @@ use model::{Labels, Result};
 use std::cmp::Ordering;
 
 /// Arguments: destination, replacement, source, expression. Series whose source does not match stay as they are.
-pub(crate) fn label_replace(mut columns: Vec<Column>, args: &[&str]) -> Result<Vec<Column>> {
+pub(crate) fn label_replace(
+    args: &[&str],
+    columns: impl FnOnce() -> Result<Vec<Column>>,
+) -> Result<Vec<Column>> {
     let [destination, replacement, source, expression] = args else {
-        return Ok(columns);
+        return columns();
     };
-    let regex = anchored_regex(expression)?;
+    let regex = anchored_regex(expression).map_err(|_| {
+        execution(format!(
+            "invalid regular expression in label_replace(): {expression}"
+        ))
+    })?;
+    check_label(destination, "destination", "label_replace")?;
+    let mut columns = columns()?;
     for column in &mut columns {
         let value = column.labels.get(source).unwrap_or_default();
         let Some(captures) = regex.captures(value) else {
@@ -25,10 +36,18 @@ pub(crate) fn label_replace(mut columns: Vec<Column>, args: &[&str]) -> Result<V
 }
 
 /// Arguments: destination, separator, sources.
-pub(crate) fn label_join(mut columns: Vec<Column>, args: &[&str]) -> Vec<Column> {
+pub(crate) fn label_join(
+    args: &[&str],
+    columns: impl FnOnce() -> Result<Vec<Column>>,
+) -> Result<Vec<Column>> {
     let [destination, separator, sources @ ..] = args else {
-        return columns;
+        return columns();
     };
+    for source in sources {
+        check_label(source, "source", "label_join")?;
+    }
+    check_label(destination, "destination", "label_join")?;
+    let mut columns = columns()?;
     for column in &mut columns {
         let values: Vec<&str> = sources
             .iter()
@@ -37,7 +56,7 @@ pub(crate) fn label_join(mut columns: Vec<Column>, args: &[&str]) -> Vec<Column>
         let joined = values.join(separator);
         set_label(column, destination, joined);
     }
-    columns
+    Ok(columns)
 }
 
 fn set_label(column: &mut Column, name: &str, value: String) {

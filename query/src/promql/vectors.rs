@@ -1,20 +1,36 @@
 //! Small functions on vectors, scalars and arguments that the evaluator is made of.
 
-use super::ast::Expr;
+use super::ast::{Expr, Node};
 use super::functions::{max_or_nan, min_or_nan};
-use crate::columns::{ABSENT, Column, Steps, is_absent, labels_asked_for};
+use crate::columns::{ABSENT, Column, Element, Steps, is_absent, labels_asked_for};
+use crate::go;
+use model::metric::{HistogramSample, ResetHint};
 use model::{Labels, SeriesData};
+use std::sync::Arc;
 
-pub(crate) fn series_of(labels: Labels, values: &[f64], steps: Steps) -> SeriesData {
-    let points = steps
-        .times()
-        .zip(values.iter().copied())
-        .filter(|(_, v)| !is_absent(*v));
-    let (timestamps_ms, values) = points.unzip();
+/// The values of a subquery as the samples of a series.
+pub(crate) fn series_of(column: Column, steps: Steps) -> SeriesData {
+    let histogram = |(timestamp_ms, histogram): (i64, Option<Arc<_>>)| {
+        let mut histogram: model::metric::Histogram = Arc::unwrap_or_clone(histogram?);
+        // The samples before and behind are others than those in the store.
+        if !histogram.is_gauge() {
+            histogram.reset_hint = ResetHint::Unknown;
+        }
+        Some(HistogramSample {
+            timestamp_ms,
+            start_timestamp_ms: 0,
+            histogram,
+        })
+    };
+    let histograms = steps.times().zip(column.histograms).filter_map(histogram);
+    let histograms = histograms.collect();
+    let points = steps.times().zip(column.values);
+    let (timestamps_ms, values) = points.filter(|(_, v)| !is_absent(*v)).unzip();
     SeriesData {
-        labels,
+        labels: column.labels,
         timestamps_ms,
         values,
+        histograms,
         ..SeriesData::default()
     }
 }
@@ -54,9 +70,9 @@ pub(crate) fn only_values(columns: &[Column], steps: Steps) -> Vec<f64> {
 
 /// The labels of what is absent.
 pub(crate) fn absent_labels(arg: &Expr) -> Labels {
-    match arg.bare() {
-        Expr::Selector(s) => labels_asked_for(&s.matchers),
-        Expr::Range(r) => labels_asked_for(&r.selector.matchers),
+    match &arg.bare().node {
+        Node::Selector(s) => labels_asked_for(&s.matchers),
+        Node::Range(r) => labels_asked_for(&r.selector.matchers),
         _ => Labels::empty(),
     }
 }
@@ -78,22 +94,20 @@ pub(crate) fn sorted(mut columns: Vec<Column>, steps: Steps, descending: bool) -
     columns
 }
 
-/// The text of a number in a label, as Go's shortest decimal format without exponent.
-pub(crate) fn number_text(value: f64) -> String {
-    if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else {
-        value.to_string()
+/// The text of an element in a label.
+pub(crate) fn element_text(element: Element<'_>) -> String {
+    match element {
+        Element::Absent => String::new(),
+        Element::Float(value) => go::plain(value),
+        Element::Histogram(histogram) => histogram.to_string(),
     }
 }
 
 /// String arguments.
 pub(crate) fn texts(args: &[Expr]) -> Vec<&str> {
     args.iter()
-        .map(|a| match a {
-            Expr::Text(text) => text.as_str(),
+        .map(|a| match &a.node {
+            Node::Text(text) => text.as_str(),
             _ => "",
         })
         .collect()

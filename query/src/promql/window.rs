@@ -1,5 +1,9 @@
 //! Functions over the samples of a window that slides over one series.
 
+pub(crate) mod extended;
+pub(crate) mod mixed;
+pub(crate) mod starts;
+
 use super::ast::RangeFunction;
 use super::extrapolation::Sampled;
 use crate::columns::aggregate::quantile;
@@ -12,6 +16,8 @@ use model::{RolledUp, SeriesData};
 pub(crate) struct Samples<'a> {
     pub(crate) timestamps_ms: &'a [i64],
     pub(crate) values: &'a [f64],
+    /// When the counter of each sample began; empty where nobody said.
+    pub(crate) starts_ms: &'a [i64],
     /// How many samples each value stands for; empty when each stands for itself.
     pub(crate) counts: &'a [u32],
     /// Where values stand for windows of time.
@@ -19,10 +25,18 @@ pub(crate) struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
+    /// Start and time of a sample.
+    pub(crate) fn point(&self, i: usize) -> starts::Point {
+        starts::Point {
+            start_ms: self.starts_ms.get(i).copied().unwrap_or(0),
+            time_ms: self.timestamps_ms[i],
+        }
+    }
     pub(crate) fn of(series: &'a SeriesData) -> Self {
         Self {
             timestamps_ms: &series.timestamps_ms,
             values: &series.values,
+            starts_ms: &series.start_timestamps_ms,
             counts: &series.counts,
             rolled_up: &series.rolled_up,
         }
@@ -53,7 +67,7 @@ impl Parameters<'_> {
 }
 
 /// The samples in one window; at least one.
-struct Window<'a> {
+pub(crate) struct Window<'a> {
     timestamps_ms: &'a [i64],
     values: &'a [f64],
     /// Index of the first sample within the series.
@@ -114,7 +128,7 @@ pub(crate) fn evaluate(
         F::Rate | F::Increase | F::Delta => {
             let is_counter = function != F::Delta;
             let resets = if is_counter {
-                reset_positions(samples.values)
+                reset_positions(samples)
             } else {
                 Vec::new()
             };
@@ -126,10 +140,11 @@ pub(crate) fn evaluate(
                 } else {
                     w.range_ms() as f64 / windows.range_ms as f64
                 };
-                extrapolated_change(w, is_counter, &resets).map_or(ABSENT, |change| change / divisor)
+                extrapolated_change(w, is_counter, &resets, samples.starts_ms)
+                    .map_or(ABSENT, |change| change / divisor)
             })
         }
-        F::Irate | F::Idelta => changes(&mut |w| instant_change(w, function == F::Irate)),
+        F::Irate | F::Idelta => changes(&mut |w| instant_change(w, function == F::Irate, samples)),
         F::Deriv => changes(&mut |w| regression(w, w.timestamps_ms[0]).map_or(ABSENT, |(slope, _)| slope)),
         F::PredictLinear => changes(&mut |w| match regression(w, windows.steps.time(w.step)) {
             Some((slope, intercept)) => slope * parameters.first(w.step) + intercept,
@@ -140,8 +155,9 @@ pub(crate) fn evaluate(
             slide(&mut |w| f64::from(changes[w.end() - 1] - changes[w.first]))
         }
         F::Resets => {
-            let resets = running_count(samples.values, |previous, next| next < previous);
-            slide(&mut |w| f64::from(resets[w.end() - 1] - resets[w.first]))
+            let resets = reset_positions(samples);
+            let up_to = |i: usize| resets.partition_point(|reset| *reset <= i);
+            slide(&mut |w| (up_to(w.end() - 1) - up_to(w.first)) as f64)
         }
         F::Count => slide(&mut |w| w.count(samples) as f64),
         F::Present => slide(&mut |_| 1.0),
@@ -244,9 +260,15 @@ pub(crate) fn widened(range_ms: i64, rolled_up: &[RolledUp], end_ms: i64) -> i64
     range_ms.max(RolledUp::resolution_at(rolled_up, end_ms))
 }
 
-/// Indexes of samples that are smaller than the one before.
-fn reset_positions(values: &[f64]) -> Vec<usize> {
-    (1..values.len()).filter(|i| values[*i] < values[i - 1]).collect()
+/// Indexes of samples before which a counter began anew: they are smaller than the one before, or say so.
+pub(crate) fn reset_positions(samples: Samples<'_>) -> Vec<usize> {
+    let values = samples.values;
+    if samples.starts_ms.is_empty() {
+        return (1..values.len()).filter(|i| values[*i] < values[i - 1]).collect();
+    }
+    let is_reset =
+        |i: &usize| values[*i] < values[i - 1] || starts::is_reset(samples.point(i - 1), samples.point(*i));
+    (1..values.len()).filter(is_reset).collect()
 }
 
 /// How often a condition on neighbours was true up to each sample.
@@ -261,35 +283,45 @@ fn running_count(values: &[f64], condition: impl Fn(f64, f64) -> bool) -> Vec<u3
 }
 
 /// The change over a window, extrapolated to its ends as Prometheus does it (`extrapolatedRate`): up to half of
-/// the average distance between samples, or to the end itself when that is near; counters never below zero.
-fn extrapolated_change(w: &Window<'_>, is_counter: bool, resets: &[usize]) -> Option<f64> {
-    if w.values.len() < 2 {
-        return None;
-    }
+/// the average distance between samples, or to the end itself when that is near; counters never below zero. A counter
+/// that is known to have begun within the window counts from zero there.
+fn extrapolated_change(w: &Window<'_>, is_counter: bool, resets: &[usize], starts_ms: &[i64]) -> Option<f64> {
     let (first, last) = (w.values[0], w.values[w.last()]);
-    let (first_ms, last_ms) = (w.timestamps_ms[0], w.timestamps_ms[w.last()]);
     let mut change = last - first;
     let from = resets.partition_point(|i| *i <= w.first);
     for &reset in resets[from..].iter().take_while(|i| **i < w.end()) {
         change += w.values[reset - w.first - 1];
     }
-    let sampled = Sampled {
-        first_ms,
+    let (first_ms, last_ms) = (w.timestamps_ms[0], w.timestamps_ms[w.last()]);
+    let sampled = |from_ms| Sampled {
+        first_ms: from_ms,
         last_ms,
         gaps: w.last(),
         window_ms: (w.start_ms, w.end_ms),
     };
-    let to_zero = (is_counter && change > 0.0 && first >= 0.0).then_some(first / change);
-    Some(change * sampled.extrapolation(to_zero))
+    let begun_ms = starts_ms.get(w.first).copied().filter(|_| is_counter);
+    let is_inside = |begun: &i64| *begun != 0 && *begun > w.start_ms && *begun < first_ms;
+    if let Some(begun_ms) = begun_ms.filter(is_inside) {
+        return Some((change + first) * sampled(begun_ms).extrapolation_from_zero(first_ms));
+    }
+    if w.last() == 0 {
+        return None;
+    }
+    let to_zero = (is_counter && change > 0.0 && first >= 0.0).then(|| first / change);
+    Some(change * sampled(first_ms).extrapolation(to_zero))
 }
 
 /// The change between the last two samples.
-fn instant_change(w: &Window<'_>, is_rate: bool) -> f64 {
+fn instant_change(w: &Window<'_>, is_rate: bool, samples: Samples<'_>) -> f64 {
     let Some(before) = w.last().checked_sub(1) else {
         return ABSENT;
     };
     let (previous, last) = (w.values[before], w.values[w.last()]);
-    let change = if is_rate && last < previous {
+    let says_reset = || {
+        !samples.starts_ms.is_empty()
+            && starts::is_reset(samples.point(w.first + before), samples.point(w.end() - 1))
+    };
+    let change = if is_rate && (last < previous || says_reset()) {
         last
     } else {
         last - previous

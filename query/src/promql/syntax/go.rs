@@ -115,7 +115,12 @@ fn unescape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
 
 /// The value of a number: decimal, hexadecimal after `0x`, octal after `0`, with underscores between digits.
 pub(super) fn parse_number(text: &str) -> Result<f64, String> {
-    let wrong = |what| format!("error parsing number: strconv.ParseFloat: parsing {}: {what}", quote(text));
+    let wrong = |what| {
+        format!(
+            "error parsing number: strconv.ParseFloat: parsing {}: {what}",
+            quote(text)
+        )
+    };
     if !underscores_separate_digits(text) {
         return Err(wrong("invalid syntax"));
     }
@@ -147,10 +152,13 @@ fn underscores_separate_digits(text: &str) -> bool {
     let text = text.as_bytes();
     let hex = text.len() > 1 && text[0] == b'0' && text[1] | 32 == b'x';
     let is_digit = |b: u8| b.is_ascii_digit() || hex && b.is_ascii_hexdigit();
-    text.iter().enumerate().filter(|(_, b)| **b == b'_').all(|(i, _)| {
-        let before = i > 0 && (is_digit(text[i - 1]) || hex && i == 2);
-        before && text.get(i + 1).is_some_and(|b| is_digit(*b))
-    })
+    text.iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'_')
+        .all(|(i, _)| {
+            let before = i > 0 && (is_digit(text[i - 1]) || hex && i == 2);
+            before && text.get(i + 1).is_some_and(|b| is_digit(*b))
+        })
 }
 
 /// The shortest digits that give the number back, without an exponent.

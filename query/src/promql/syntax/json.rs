@@ -134,7 +134,10 @@ fn call(c: &Call) -> Json {
     let kind = |kind: &Kind| kind.as_str().into();
     let function = Json::Object(vec![
         ("name", c.function.name.into()),
-        ("argTypes", Json::Array(c.function.args.iter().map(kind).collect())),
+        (
+            "argTypes",
+            Json::Array(c.function.args.iter().map(kind).collect()),
+        ),
         ("variadic", i64::from(c.function.variadic).into()),
         ("returnType", kind(&c.function.returns)),
     ]);
@@ -182,7 +185,11 @@ fn subquery(s: &Subquery) -> Json {
     let mut members = vec![("type", "subquery".into()), ("expr", tree(&s.expr))];
     members.extend(period("range", "rangeExpr", &s.range));
     members.extend(period("offset", "offsetExpr", &s.offset));
-    members.extend(period("step", "stepExpr", s.step.as_ref().unwrap_or(&Period::ZERO)));
+    members.extend(period(
+        "step",
+        "stepExpr",
+        s.step.as_ref().unwrap_or(&Period::ZERO),
+    ));
     members.extend(at(s.at));
     Json::Object(members)
 }

@@ -190,12 +190,7 @@ impl AggregateOp {
     pub fn has_param(self) -> bool {
         matches!(
             self,
-            Self::TopK
-                | Self::BottomK
-                | Self::CountValues
-                | Self::Quantile
-                | Self::LimitK
-                | Self::LimitRatio
+            Self::TopK | Self::BottomK | Self::CountValues | Self::Quantile | Self::LimitK | Self::LimitRatio
         )
     }
 }

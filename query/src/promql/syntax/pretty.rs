@@ -23,7 +23,11 @@ fn lines(expr: &Expr, level: usize) -> String {
     }
     if one_line.len() <= MAX_LINE_BYTES {
         // Prometheus does not indent subqueries that fit.
-        let outer = if matches!(expr.node, Node::Subquery(_)) { "" } else { &*outer };
+        let outer = if matches!(expr.node, Node::Subquery(_)) {
+            ""
+        } else {
+            &*outer
+        };
         return format!("{outer}{one_line}");
     }
     match &expr.node {

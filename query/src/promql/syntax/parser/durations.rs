@@ -41,10 +41,7 @@ impl<'a> Parser<'a> {
 
     fn sees_sign(&mut self) -> Parse<bool> {
         let kind = self.peek()?.kind;
-        Ok(matches!(
-            kind,
-            TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub)
-        ))
+        Ok(matches!(kind, TokenKind::Operator(BinaryOp::Add | BinaryOp::Sub)))
     }
 
     /// Operators of a precedence or higher.

@@ -1,10 +1,12 @@
 //! Selectors, their modifiers, and lists of labels.
 
 use super::{Context, Parse, Parser, new_expr, span_of, unexpected_in, unquote};
+use crate::promql::syntax::go;
 use crate::promql::syntax::lexer::{Token, TokenKind};
 use crate::promql::syntax::operators::{BinaryOp, UnaryOp};
-use crate::promql::syntax::{At, Expr, MatrixSelector, Node, ParseError, Period, Span, Subquery, VectorSelector};
-use crate::promql::syntax::go;
+use crate::promql::syntax::{
+    At, Expr, MatrixSelector, Node, ParseError, Period, Span, Subquery, VectorSelector,
+};
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
 
@@ -44,7 +46,12 @@ impl<'a> Parser<'a> {
             match token.kind {
                 TokenKind::Comma => _ = self.advance()?,
                 TokenKind::RightBrace => {}
-                _ => return Err(unexpected_in(token, Context::new("label matching", r#""," or "}""#))),
+                _ => {
+                    return Err(unexpected_in(
+                        token,
+                        Context::new("label matching", r#""," or "}""#),
+                    ));
+                }
             }
         }
         Ok(matchers)
@@ -182,7 +189,10 @@ impl<'a> Parser<'a> {
             }
         };
         if *slot != Period::ZERO {
-            return Err(ParseError::new(span.start, "offset may not be set multiple times"));
+            return Err(ParseError::new(
+                span.start,
+                "offset may not be set multiple times",
+            ));
         }
         *slot = offset;
         expr.span.end = self.last_closing;
@@ -195,7 +205,11 @@ impl<'a> Parser<'a> {
         let wrong = |message: String| Err(ParseError::new(expr.span.start, message));
         let at = match at {
             Timestamp::Seconds(s) if !s.is_finite() || s.abs() >= i64::MAX as f64 => {
-                let shown = if s.is_finite() { format!("{s:.6}") } else { go::format_number(s) };
+                let shown = if s.is_finite() {
+                    format!("{s:.6}")
+                } else {
+                    go::format_number(s)
+                };
                 return wrong(format!("timestamp out of bounds for @ modifier: {shown}"));
             }
             Timestamp::Seconds(s) => At::Time((s * 1000.0).round() as i64),
