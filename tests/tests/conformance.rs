@@ -29,3 +29,12 @@ fn promql_fails_only_where_it_is_listed() {
 fn the_expressions_of_dashboards_parse() {
     run("dashboards", "dashboards");
 }
+
+#[test]
+fn our_own_cases_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/promql");
+    for report in Suite::find("promql").unwrap().run(&[folder]).unwrap() {
+        let failures: Vec<_> = report.failures().collect();
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+}

@@ -301,11 +301,13 @@ impl Join<'_> {
     }
     fn duplicate(&self, group: usize, first: usize, second: usize) -> Error {
         let side = if self.swapped { "left" } else { "right" };
+        let mut both = [first, second].map(|i| self.one[i].labels.to_string());
+        both.sort();
         Error::new(
             ErrorKind::Execution,
             format!(
                 "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-                self.signatures[group], self.one[second].labels, self.one[first].labels
+                self.signatures[group], both[0], both[1]
             ),
         )
     }

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
-#[path = "../promqltest/series.rs"]
 mod series;
 
 use model::plain::PlainStore;
