@@ -22,7 +22,7 @@ pub(crate) fn is_absent(value: f64) -> bool {
 }
 
 /// The times at which an expression is evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Steps {
     /// The first time, milliseconds since the epoch.
     pub(crate) start_ms: i64,

@@ -3,6 +3,7 @@
 mod ast;
 mod calls;
 mod eval;
+mod explain;
 mod extrapolation;
 mod functions;
 mod histogram;
@@ -13,12 +14,15 @@ mod notes;
 mod plan;
 mod ranges;
 mod select;
+mod share;
 pub mod syntax;
 mod vectors;
 mod window;
 
 use crate::columns::{Column, Steps, drop_names, into_matrix, into_vector};
 use eval::{Evaluator, Value};
+pub use explain::Explained;
+use explain::Explaining;
 use model::metric::Histogram;
 use model::{
     Budget, Error, Labels, Matcher, QueryLimits, Read, Resolution, Result, Sample, SeriesData, Tenant,
@@ -67,6 +71,8 @@ pub struct QueryResult {
     pub warnings: Vec<String>,
     /// Texts for the user: something to know about the answer. Sorted and unique.
     pub infos: Vec<String>,
+    /// How the parts of the query were evaluated, for [`Engine::explaining`].
+    pub explained: Option<Explained>,
 }
 
 /// The evaluation times of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms` included.
@@ -118,6 +124,7 @@ impl From<&QueryLimits> for Options {
 pub struct Engine {
     store: Arc<dyn Read<SeriesData>>,
     options: Options,
+    explains: bool,
 }
 
 impl Engine {
@@ -127,7 +134,11 @@ impl Engine {
     }
     /// An engine with options, for instance from the limits of the configuration.
     pub fn with_options(store: Arc<dyn Read<SeriesData>>, options: Options) -> Self {
-        Self { store, options }
+        Self {
+            store,
+            options,
+            explains: false,
+        }
     }
     /// The same engine for queries that want rolled-up data, or none.
     #[must_use]
@@ -135,6 +146,14 @@ impl Engine {
         let mut engine = self.clone();
         engine.options.resolution = resolution;
         engine
+    }
+    /// The same engine for queries of which somebody wants to know how they are evaluated.
+    #[must_use]
+    pub fn explaining(&self) -> Self {
+        Self {
+            explains: true,
+            ..self.clone()
+        }
     }
     /// Evaluates an expression at one time.
     ///
@@ -145,7 +164,7 @@ impl Engine {
         let steps = Steps::at(at_ms);
         let text = expr;
         let expr = plan::plan(text, Times::at(at_ms))?;
-        let evaluator = self.evaluator(tenant, budget);
+        let evaluator = self.evaluator(tenant, budget, text, &expr);
         let limit = self.options.max_response_bytes;
         let value = if expr.kind() == ast::Kind::Matrix {
             QueryValue::Matrix(evaluator.raw(&expr, steps)?)
@@ -164,7 +183,7 @@ impl Engine {
                 }
             }
         };
-        Ok(evaluator.result(value, text))
+        Ok(evaluator.result(value))
     }
     /// Evaluates an expression at each step of a range; the value is always a matrix.
     ///
@@ -186,14 +205,14 @@ impl Engine {
         };
         let expr = plan::plan(text, times)?;
         Evaluator::check_range_kind(&expr)?;
-        let evaluator = self.evaluator(tenant, budget);
+        let evaluator = self.evaluator(tenant, budget, text, &expr);
         let columns = match evaluator.eval(&expr, steps)? {
             Value::Scalar(values) => vec![Column::new(Labels::empty(), values)],
             Value::Vector(columns) => drop_names(columns)?,
             Value::Text(_) => Vec::new(),
         };
         let matrix = into_matrix(columns, steps, self.options.max_response_bytes)?;
-        Ok(evaluator.result(QueryValue::Matrix(matrix), text))
+        Ok(evaluator.result(QueryValue::Matrix(matrix)))
     }
 
     fn steps(&self, params: RangeParams) -> Result<Steps> {
@@ -220,26 +239,36 @@ impl Engine {
         Ok(steps)
     }
 
-    fn evaluator<'a>(&'a self, tenant: &'a Tenant, budget: &'a Budget) -> Evaluator<'a> {
+    fn evaluator<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        budget: &'a Budget,
+        query: &'a str,
+        expr: &ast::Expr,
+    ) -> Evaluator<'a> {
         Evaluator {
             store: &*self.store,
             tenant,
             budget,
             options: &self.options,
+            query,
             notes: RefCell::default(),
+            shared: share::Shared::of(expr, query),
+            explaining: self.explains.then(|| RefCell::new(Explaining::default())),
         }
     }
 }
 
 impl Evaluator<'_> {
-    fn result(self, value: QueryValue, query: &str) -> QueryResult {
+    fn result(self, value: QueryValue) -> QueryResult {
         let mut notes = self.notes.into_inner();
         notes.rolled_up(&self.budget.rolled_up());
-        let (warnings, infos) = notes.texts(query);
+        let (warnings, infos) = notes.texts(self.query);
         QueryResult {
             value,
             warnings: self.budget.warnings().into_iter().chain(warnings).collect(),
             infos,
+            explained: self.explaining.and_then(|e| e.into_inner().done),
         }
     }
 }

@@ -234,6 +234,7 @@ mod tests {
             }),
             warnings: vec!["careful".into()],
             infos: vec![],
+            explained: None,
         };
         assert!(query_answer(&result, 1_000).is_ok());
         let error = query_answer(&result, 10).err().unwrap();

@@ -12,6 +12,8 @@ pub(crate) struct Expr {
     pub(crate) node: Node,
     /// Where the text of it begins, in bytes.
     pub(crate) place: Place,
+    /// The byte after its last.
+    pub(crate) end: Place,
 }
 
 /// A place in the text of a query, in bytes from its start.
@@ -128,6 +130,21 @@ pub(crate) enum AggregateOp {
     CountValues(String),
 }
 
+impl AggregateOp {
+    /// As it is written.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Plain(op) => op.as_str(),
+            Self::Quantile(_) => "quantile",
+            Self::TopK(_) => "topk",
+            Self::BottomK(_) => "bottomk",
+            Self::LimitK(_) => "limitk",
+            Self::LimitRatio(_) => "limit_ratio",
+            Self::CountValues(_) => "count_values",
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) name: &'static str,
@@ -205,6 +222,28 @@ pub(crate) enum RangeFunction {
 }
 
 impl Expr {
+    /// Its part of the query's text.
+    pub(crate) fn text<'a>(&self, query: &'a str) -> &'a str {
+        query.get(self.place..self.end).unwrap_or_default()
+    }
+    /// The expressions directly below.
+    pub(crate) fn children(&self) -> Vec<&Self> {
+        match &self.node {
+            Node::Number(_) | Node::Text(_) | Node::Selector(_) | Node::Range(_) => Vec::new(),
+            Node::Subquery(s) => vec![&s.expr],
+            Node::StepInvariant(e) | Node::Negate(e) => vec![e],
+            Node::Binary(b) => vec![&b.left, &b.right],
+            Node::Aggregate(a) => match &a.op {
+                AggregateOp::Quantile(e)
+                | AggregateOp::TopK(e)
+                | AggregateOp::BottomK(e)
+                | AggregateOp::LimitK(e)
+                | AggregateOp::LimitRatio(e) => vec![e, &a.expr],
+                AggregateOp::Plain(_) | AggregateOp::CountValues(_) => vec![&a.expr],
+            },
+            Node::Call(c) => c.args.iter().collect(),
+        }
+    }
     /// What it evaluates to.
     pub(crate) fn kind(&self) -> Kind {
         match &self.node {

@@ -2,9 +2,11 @@
 
 use super::Options;
 use super::ast::{Aggregate, AggregateOp, Binary, Expr, Kind, Node, Place};
+use super::explain::Explaining;
 use super::native;
 use super::notes::{Notes, Operation};
 use super::select::Wanted;
+use super::share::Shared;
 use super::vectors::element_text;
 use crate::columns::aggregate::{self, Remark, Selection};
 use crate::columns::operators::{Computation, Computed, Operator, with_scalar};
@@ -27,13 +29,31 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) tenant: &'a Tenant,
     pub(crate) budget: &'a Budget,
     pub(crate) options: &'a Options,
+    /// The text.
+    pub(crate) query: &'a str,
     pub(crate) notes: RefCell<Notes>,
+    pub(crate) shared: Shared<'a>,
+    /// Set when somebody wants to know how it went.
+    pub(crate) explaining: Option<RefCell<Explaining>>,
 }
 
 impl Evaluator<'_> {
     /// Evaluates a scalar, string or instant vector expression.
     pub(crate) fn eval(&self, expr: &Expr, steps: Steps) -> Result<Value> {
         self.budget.check()?;
+        self.explained(expr, steps.count, Value::series, || {
+            if expr.kind() != Kind::Vector {
+                return self.eval_node(expr, steps);
+            }
+            let columns = self.once(expr, steps, || match self.eval_node(expr, steps)? {
+                Value::Vector(columns) => Ok(columns),
+                Value::Scalar(_) | Value::Text(_) => Err(wrong_kind("an instant vector", expr)),
+            })?;
+            Ok(Value::Vector(columns))
+        })
+    }
+
+    fn eval_node(&self, expr: &Expr, steps: Steps) -> Result<Value> {
         match &expr.node {
             Node::Number(n) => Ok(Value::Scalar(vec![*n; steps.count])),
             Node::Text(text) => Ok(Value::Text(text.clone())),

@@ -33,6 +33,16 @@ enum Detail {
     Forced(Forced),
 }
 
+impl Detail {
+    fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Times(a), Self::Times(b)) => Self::Times(a + b),
+            (Self::Forced(a), Self::Forced(b)) => Self::Forced(a.join(b)),
+            (_, other) => other,
+        }
+    }
+}
+
 /// Where the counts of a classic histogram had to be mended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Forced {
@@ -86,6 +96,26 @@ impl Notes {
     pub(crate) fn texts(&self, query: &str) -> (Vec<String>, Vec<String>) {
         let texts = |notes: &BTreeMap<String, Note>| notes.iter().map(|(t, n)| n.text(t, query)).collect();
         (texts(&self.warnings), texts(&self.infos))
+    }
+
+    /// Takes over the notes about a part for an equal one at another place.
+    pub(crate) fn take_over(&mut self, others: &Self, from: Place, to: Place) {
+        let moved = |note: &Note| Note {
+            place: note.place.map(|place| (place + to).saturating_sub(from)),
+            detail: note.detail,
+        };
+        for (own, others) in [
+            (&mut self.warnings, &others.warnings),
+            (&mut self.infos, &others.infos),
+        ] {
+            for (text, note) in others {
+                let mut note = moved(note);
+                if let Some(known) = own.get(text) {
+                    note.detail = known.detail.join(note.detail);
+                }
+                own.insert(text.clone(), note);
+            }
+        }
     }
 
     fn warn(&mut self, place: Place, text: impl std::fmt::Display) {

@@ -76,6 +76,7 @@ impl Planner {
         Ok(Expr {
             node,
             place: expr.span().start,
+            end: expr.span().end,
         })
     }
 
@@ -192,6 +193,7 @@ fn mark_invariant(mut expr: Expr) -> Expr {
     if markable && expr.is_invariant() {
         return Expr {
             place: expr.place,
+            end: expr.end,
             node: Node::StepInvariant(Box::new(expr)),
         };
     }

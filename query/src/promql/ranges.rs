@@ -110,15 +110,21 @@ impl Evaluator<'_> {
                     function: function.map(|f| f.0),
                     range_ms: *range_ms,
                 };
-                self.read(selector, after_ms, until_ms, steps, purpose, |mut series| {
-                    without_stale(&mut series);
-                    each(Input {
-                        series: &series,
-                        drop_name: false,
-                        extension: selector.extension,
-                        windows: &windows,
-                    })
-                })
+                let read = || {
+                    let mut count = 0;
+                    self.read(selector, after_ms, until_ms, steps, purpose, |mut series| {
+                        count += 1;
+                        without_stale(&mut series);
+                        each(Input {
+                            series: &series,
+                            drop_name: false,
+                            extension: selector.extension,
+                            windows: &windows,
+                        })
+                    })?;
+                    Ok(count)
+                };
+                self.explained(arg, steps.count, |count| *count, read).map(|_| ())
             }
             Node::Subquery(subquery) => {
                 let end_ms = |time| subquery.time.apply(time);
