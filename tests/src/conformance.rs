@@ -2,6 +2,8 @@
 
 mod dashboards;
 mod promql;
+#[cfg(test)]
+mod tests;
 
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
@@ -147,11 +149,11 @@ pub fn failing(reports: &[FileReport]) -> Vec<String> {
         .collect()
 }
 
-/// Compares failures with the list of those that are known.
+/// Compares the failures of a folder with the list of those that are known.
 ///
 /// # Errors
 /// Says which cases fail and are not in the list, which are in the list and pass, and what to do.
-pub fn hold(suite: &str, reports: &[FileReport], list: &Path) -> Result<()> {
+pub fn hold(suite: &str, folder: &Path, reports: &[FileReport], list: &Path) -> Result<()> {
     let shown = list.display();
     let text = std::fs::read_to_string(list).with_context(|| shown.to_string())?;
     let known: BTreeSet<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
@@ -174,8 +176,9 @@ pub fn hold(suite: &str, reports: &[FileReport], list: &Path) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "suite {suite} and {shown} differ:\n{}\nMend what fails. When a listed case passes, take it out of the list; to write the list anew:\n  cargo run -p tests --bin conformance -- {suite} --list-failing FOLDER > {shown}",
-        problems.join("\n")
+        "suite {suite} and {shown} differ:\n{}\nMend what fails. When a listed case passes, take it out of the list; to write the list anew:\n  cargo run -p tests --bin conformance -- {suite} --list-failing {} > {shown}",
+        problems.join("\n"),
+        folder.display()
     )
 }
 

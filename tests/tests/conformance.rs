@@ -12,9 +12,12 @@ fn run(suite: &str, folder: &str) -> Option<Vec<FileReport>> {
         tests::skipped(&format!("{} is missing", folder.display()));
         return None;
     }
-    let reports = Suite::find(suite).unwrap().run(&[folder]).unwrap();
+    let reports = Suite::find(suite)
+        .unwrap()
+        .run(std::slice::from_ref(&folder))
+        .unwrap();
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("conformance/{suite}.failing"));
-    if let Err(problem) = hold(suite, &reports, &list) {
+    if let Err(problem) = hold(suite, &folder, &reports, &list) {
         panic!("{problem:#}");
     }
     Some(reports)

@@ -204,19 +204,23 @@ impl<'a> Reader<'a> {
 
     /// Whether it is a word that stands between an operator and its right side.
     fn is_matching_clause(&self, token: Token<'_>) -> bool {
-        let words = [
-            "on",
-            "ignoring",
-            "group_left",
-            "group_right",
-            "fill",
-            "fill_left",
-            "fill_right",
-            "bool",
-        ];
         let is_after_operator = self.next > 0
             && !matches!(self.tokens[self.next - 1].text, "(" | ",")
             && token.kind == Kind::Word;
+        // Without a parenthesis the others are names of metrics.
+        let words: &[&str] = match self.tokens.get(self.next + 1) {
+            Some(next) if next.text == "(" => &[
+                "bool",
+                "fill",
+                "fill_left",
+                "fill_right",
+                "group_left",
+                "group_right",
+                "ignoring",
+                "on",
+            ],
+            _ => &["bool", "group_left", "group_right"],
+        };
         is_after_operator && words.iter().any(|w| token.text.eq_ignore_ascii_case(w))
     }
 

@@ -58,10 +58,12 @@ fn part_of(name: &str) -> Option<(&str, Part)> {
         ("_sum", Part::Sum),
         ("_count", Part::Count),
     ];
-    let found = parts
-        .into_iter()
-        .find_map(|(suffix, part)| Some((name.strip_suffix(suffix)?, part)));
-    found
+    for (suffix, part) in parts {
+        if let Some(base) = name.strip_suffix(suffix) {
+            return Some((base, part));
+        }
+    }
+    None
 }
 
 fn native_series((labels, by_time): (Labels, BTreeMap<i64, Classic>)) -> Result<Series, String> {

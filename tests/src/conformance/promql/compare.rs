@@ -181,7 +181,7 @@ fn matrix(expected: &[(Labels, Vec<Item>)], got: &[SeriesData], times: RangePara
         let (labels, items) = found.ok_or_else(|| format!("unexpected {}", series.labels))?;
         let mut at_times = BTreeMap::new();
         for (at, item) in (0i64..).zip(items) {
-            let time_ms = times.start_ms + at * times.step_ms;
+            let time_ms = times.start_ms.saturating_add(at.saturating_mul(times.step_ms));
             if time_ms > times.end_ms || (at > 0 && times.step_ms == 0) {
                 return Err(format!(
                     "{} values of {labels} are expected at fewer times",

@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 /// The schema whose bounds are written.
 const CUSTOM: i32 = -53;
 
+/// The furthest that a schema or an offset may be from 0.
+const MAX_WHOLE: i32 = 1_000_000_000;
+
 /// A histogram as written.
 pub(super) struct Written {
     pub(super) histogram: Histogram,
@@ -43,7 +46,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Written, String> {
             "sum" => h.sum = cursor.signed_number()?,
             "count" => h.count = cursor.signed_number()?,
             "z_bucket" => h.zero_count = cursor.signed_number()?,
-            "z_bucket_w" => h.zero_threshold = cursor.signed_number()?,
+            "z_bucket_w" => h.zero_threshold = threshold(cursor)?,
             "custom_values" => h.custom_bounds = list(cursor)?,
             "buckets" => buckets = list(cursor)?,
             "offset" => offset = whole(cursor)?,
@@ -65,12 +68,20 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Written, String> {
     Ok(written)
 }
 
+fn threshold(cursor: &mut Cursor<'_>) -> Result<f64, String> {
+    let number = cursor.signed_number()?;
+    if number >= 0.0 {
+        Ok(number)
+    } else {
+        Err(format!("the width {number} of the zero bucket is negative"))
+    }
+}
+
 fn whole(cursor: &mut Cursor<'_>) -> Result<i32, String> {
     let is_negative = cursor.eat("-");
     let digits = cursor.take_while(|c| c.is_ascii_digit());
-    let number: i32 = digits
-        .parse()
-        .map_err(|_| format!("{digits:?} is not a whole number"))?;
+    let number = digits.parse::<i32>().ok().filter(|n| *n <= MAX_WHOLE);
+    let number = number.ok_or_else(|| format!("{digits:?} is not a whole number up to {MAX_WHOLE}"))?;
     Ok(if is_negative { -number } else { number })
 }
 
@@ -113,7 +124,7 @@ pub(super) fn add(base: &Histogram, change: &Histogram, sign: f64) -> Result<His
     let (mut sum, mut change) = (base.clone(), change.clone());
     coarsen(&mut change, base.schema);
     // Widening one may widen it beyond the other, because it goes to the end of a bucket.
-    while sum.zero_threshold != change.zero_threshold {
+    while sum.schema != CUSTOM && sum.zero_threshold != change.zero_threshold {
         let threshold = sum.zero_threshold.max(change.zero_threshold);
         widen_zero(&mut sum, threshold);
         widen_zero(&mut change, threshold);
@@ -209,11 +220,11 @@ fn filled(buckets: &[(i32, f64)]) -> impl Iterator<Item = (i32, f64)> {
 
 /// A histogram for a reader: like the notation, but each bucket that is not empty with its index.
 pub(super) fn show(h: &Histogram) -> String {
-    let mut text = format!("{{{{schema:{} count:{} sum:{}", h.schema, h.count, h.sum);
+    let mut text = format!("{{{{schema:{} count:{:?} sum:{:?}", h.schema, h.count, h.sum);
     if h.zero_count != 0.0 || h.zero_threshold != 0.0 {
         let _ = write!(
             text,
-            " z_bucket:{} z_bucket_w:{:?}",
+            " z_bucket:{:?} z_bucket_w:{:?}",
             h.zero_count, h.zero_threshold
         );
     }
@@ -221,7 +232,7 @@ pub(super) fn show(h: &Histogram) -> String {
         let _ = write!(text, " custom_values:{:?}", h.custom_bounds);
     }
     for (name, buckets) in [("buckets", &h.positive), ("n_buckets", &h.negative)] {
-        let shown: Vec<_> = filled(buckets).map(|(i, n)| format!("{i}={n}")).collect();
+        let shown: Vec<_> = filled(buckets).map(|(i, n)| format!("{i}={n:?}")).collect();
         if !shown.is_empty() {
             let _ = write!(text, " {name}:[{}]", shown.join(" "));
         }

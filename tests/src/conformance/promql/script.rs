@@ -8,6 +8,9 @@ use model::{Labels, Sample, Series};
 use query::promql::RangeParams;
 use regex::Regex;
 
+/// The furthest time from the epoch, in milliseconds: some 28,000 years.
+const MAX_TIME_MS: i64 = 1 << 50;
+
 /// A command and the number of its first line.
 #[derive(Debug)]
 pub(super) struct Placed {
@@ -213,10 +216,10 @@ fn points(labels: Labels, items: Vec<Item>, offsets: &[Option<i64>], step_ms: i6
         labels,
         ..Series::default()
     };
-    let mut timestamp_ms = 0;
+    let mut timestamp_ms = 0i64;
     for (at, item) in items.into_iter().enumerate() {
         let offset = offsets.get(at).copied().flatten();
-        let start_timestamp_ms = offset.map_or(0, |o| timestamp_ms + o);
+        let start_timestamp_ms = offset.map_or(0, |o| timestamp_ms.saturating_add(o));
         match item {
             Item::Gap => {}
             Item::Value(value) => {
@@ -229,7 +232,7 @@ fn points(labels: Labels, items: Vec<Item>, offsets: &[Option<i64>], step_ms: i6
                 histogram: histogram.as_ref().clone(),
             }),
         }
-        timestamp_ms += step_ms;
+        timestamp_ms = timestamp_ms.saturating_add(step_ms);
     }
     series
 }
@@ -237,7 +240,7 @@ fn points(labels: Labels, items: Vec<Item>, offsets: &[Option<i64>], step_ms: i6
 fn eval(head: &str, block: &mut Block<'_>) -> Result<Eval, String> {
     let mut eval = eval_head(head)?;
     let mut series: Vec<(Labels, Vec<Item>)> = Vec::new();
-    while let Some(line) = block.next() {
+    for line in block.by_ref() {
         if let Some(text) = line
             .strip_prefix("expected_fail_message")
             .filter(|_| eval.fail.is_some())
@@ -380,6 +383,9 @@ fn range_params(start: &str, end: &str, step: &str) -> Result<RangeParams, Strin
 pub(super) fn duration_ms(text: &str) -> Result<i64, String> {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let duration = model::duration::parse(digits).map_err(|e| e.to_string())?;
-    let ms = i64::try_from(duration.as_millis()).map_err(|e| e.to_string())?;
-    Ok(sign * ms)
+    let ms = i64::try_from(duration.as_millis())
+        .ok()
+        .filter(|ms| *ms <= MAX_TIME_MS);
+    ms.map(|ms| sign * ms)
+        .ok_or_else(|| format!("{text} is too long"))
 }

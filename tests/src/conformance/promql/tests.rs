@@ -1,1 +1,626 @@
-//! Tests.
+//! Tests of the `.test` reader, of pins, and of what counts as the same.
+
+use super::at_modifier;
+use super::compare::almost_equal;
+use super::histogram;
+use super::script::{self, Command, Expected, When};
+use super::series::{self, Item};
+use super::text::{Cursor, number};
+use model::metric::{Histogram, ResetHint, STALE_NAN_BITS, stale_nan};
+use model::{Labels, Series};
+use query::promql::RangeParams;
+
+/// A short form of items: numbers, `_`, `stale`, and for histograms count, sum, buckets and hint if it is written.
+fn shown(items: &[Item]) -> String {
+    let one = |item: &Item| match item {
+        Item::Gap => "_".to_owned(),
+        Item::Value(v) if v.to_bits() == STALE_NAN_BITS => "stale".to_owned(),
+        Item::Value(v) => v.to_string(),
+        Item::Histogram {
+            histogram: h,
+            hint_is_written,
+        } => {
+            let buckets = |b: &[(i32, f64)]| format!("{b:?}").replace(' ', "");
+            let mut text = format!("h({},{},{}", h.count, h.sum, buckets(&h.positive));
+            if !h.negative.is_empty() {
+                text += &format!(",-{}", buckets(&h.negative));
+            }
+            if *hint_is_written {
+                text += &format!(",{:?}", h.reset_hint);
+            }
+            text + ")"
+        }
+    };
+    items.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn items_of_series() {
+    let check = |text: &str, expected: &str| {
+        let (labels, items) = series::parse(&format!("m {text}")).unwrap();
+        assert_eq!(labels, Labels::from_pairs([("__name__", "m")]), "{text}");
+        assert_eq!(shown(&items), expected, "{text}");
+    };
+    check("", "");
+    check("1 2.5 -3 +4", "1 2.5 -3 4");
+    check("  1\t2  ", "1 2");
+    check("1e3 1e-3 1_000 .5 010", "1000 0.001 1000 0.5 8");
+    check("_ 1 _x3 2", "_ 1 _ _ _ 2");
+    check("_x0 1", "1");
+    check("7x2", "7 7 7");
+    check("7x0", "7");
+    check("1+2x3", "1 3 5 7");
+    check("1-2x2", "1 -1 -3");
+    check("-1-2x2", "-1 -3 -5");
+    check("1e3+1e2x1", "1000 1100");
+    check("stale 1 stale", "stale 1 stale");
+    check("Inf -Inf +inf NaN", "inf -inf inf NaN");
+    check("{{}}", "h(0,0,[])");
+    check("{{ }} 1", "h(0,0,[]) 1");
+    check("{{sum:3 count:22}}", "h(22,3,[])");
+    check(
+        "{{count:2 buckets:[1 0 1] offset:-1}}",
+        "h(2,0,[(-1,1.0),(0,0.0),(1,1.0)])",
+    );
+    check("{{n_buckets:[2] n_offset:3}}", "h(0,0,[],-[(3,2.0)])");
+    check("{{buckets:[1 2 ] sum:-Inf}}", "h(0,-inf,[(0,1.0),(1,2.0)])");
+    check("{{count:1}}x2", "h(1,0,[]) h(1,0,[]) h(1,0,[])");
+    check(
+        "{{count:1 buckets:[1]}}+{{count:2 buckets:[2] offset:1}}x2",
+        "h(1,0,[(0,1.0)]) h(3,0,[(0,1.0),(1,2.0)]) h(5,0,[(0,1.0),(1,4.0)])",
+    );
+    check("{{count:5}}-{{count:2}}x1", "h(5,0,[]) h(3,0,[])");
+    check("{{count:1 counter_reset_hint:gauge}}", "h(1,0,[],Gauge)");
+    check(
+        "{{counter_reset_hint:unknown}} {{}}",
+        "h(0,0,[],Unknown) h(0,0,[])",
+    );
+    // The last histogram says whether the hint counts.
+    check("{{counter_reset_hint:reset}}+{{}}x1", "h(0,0,[]) h(0,0,[])");
+    check(
+        "{{}}+{{counter_reset_hint:gauge}}x1",
+        "h(0,0,[],Unknown) h(0,0,[],Gauge)",
+    );
+}
+
+#[test]
+fn all_keys_of_histograms() {
+    let text = "{{schema:1 sum:3 count:22 z_bucket:1 z_bucket_w:.001 buckets:[5 10 7] offset:-1 n_buckets:[4 5] \
+                n_offset:2 counter_reset_hint:not_reset}}";
+    let (_, items) = series::parse(&format!("m {text}")).unwrap();
+    let Item::Histogram { histogram, .. } = &items[0] else {
+        panic!("{items:?}");
+    };
+    let expected = Histogram {
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count: 1.0,
+        count: 22.0,
+        sum: 3.0,
+        positive: vec![(-1, 5.0), (0, 10.0), (1, 7.0)],
+        negative: vec![(2, 4.0), (3, 5.0)],
+        custom_bounds: Vec::new(),
+        reset_hint: ResetHint::NotReset,
+    };
+    assert_eq!(**histogram, expected);
+    let (_, items) = series::parse("m {{schema:-53 custom_values:[-5 10] buckets:[1]}}").unwrap();
+    let Item::Histogram { histogram, .. } = &items[0] else {
+        panic!("{items:?}");
+    };
+    assert_eq!(
+        (histogram.schema, &histogram.custom_bounds[..]),
+        (-53, &[-5.0, 10.0][..])
+    );
+}
+
+#[test]
+fn metrics_of_series() {
+    let check = |text: &str, expected: &[(&str, &str)]| {
+        let (labels, items) = series::parse(&format!("{text} 1")).unwrap();
+        assert_eq!(labels, Labels::from_pairs(expected.iter().copied()), "{text}");
+        assert_eq!(items, [Item::Value(1.0)], "{text}");
+    };
+    check("up", &[("__name__", "up")]);
+    check("a:b_1", &[("__name__", "a:b_1")]);
+    check("{}", &[]);
+    check("up{}", &[("__name__", "up")]);
+    check(r#"up{a="b"}"#, &[("__name__", "up"), ("a", "b")]);
+    check(
+        r#"up{ a = "b" , c='d',}"#,
+        &[("__name__", "up"), ("a", "b"), ("c", "d")],
+    );
+    check(
+        r#"{"my.metric", "x.y"="z"}"#,
+        &[("__name__", "my.metric"), ("x.y", "z")],
+    );
+    check(r#"{__name__="up"}"#, &[("__name__", "up")]);
+    check(
+        r#"m{a="\"\\\n\t\x41\u00e4\101'"}"#,
+        &[("__name__", "m"), ("a", "\"\\\n\tAäA'")],
+    );
+    check(r#"m{a=`\n"`}"#, &[("__name__", "m"), ("a", "\\n\"")]);
+    check(r#"m{a="{b} #,"}"#, &[("__name__", "m"), ("a", "{b} #,")]);
+}
+
+#[test]
+fn malformed_series_are_refused() {
+    let check = |line: &str, says: &str| {
+        let problem = series::parse(line).unwrap_err();
+        assert!(problem.contains(says), "{line}: {problem}");
+    };
+    check("1", "no metric");
+    check("m{", "quoted text is missing");
+    check("m{a}", "no value");
+    check(r#"m{a="b} 1"#, "without an end");
+    check(r#"m{a="b" c="d"}"#, "no comma");
+    check(r#"m{a="\q"}"#, "escape");
+    check(r#"m{a="\xff"}"#, "UTF-8");
+    check("m{}1", "blank is missing");
+    check("m 1y", "blank is missing");
+    check("m x3", "not a number");
+    check("m 1x", "repetitions");
+    check("m 1+2", "without a number of repetitions");
+    check("m 0x1F", "blank is missing");
+    check("m 1e", "not a number");
+    check("m stalex2", "not a number");
+    check("m 1x99999999999", "more than");
+    check("m 1x999999 1x999999", "more than");
+    check("m {{}}x99999999999", "more than");
+    check("m {{}}+{{}}x99999999999", "more than");
+    check("m {{}}+{{}}", "without a number of repetitions");
+    check("m {{count:1", "without an end");
+    check("m {{count}}", "no `key:`");
+    check("m {{total:1}}", "no \"total\"");
+    check("m {{count:1 count:2}}", "twice");
+    check("m {{buckets:5}}", "no list");
+    check("m {{buckets:[5}}", "not a number");
+    check("m {{schema:1.5}}", "without an end");
+    check("m {{offset:9999999999}}", "whole number");
+    check("m {{z_bucket_w:NaN}}", "negative");
+    check("m {{counter_reset_hint:maybe}}", "reset hint");
+    check("m {{schema:1}}+{{schema:0}}x1", "cannot merge");
+    check("m {{schema:-53}}-{{}}x1", "cannot merge");
+    check(
+        "m {{schema:-53 custom_values:[1]}}+{{schema:-53}}x1",
+        "custom bounds",
+    );
+}
+
+#[test]
+fn lines_of_start_timestamps() {
+    let check = |items: &str, expected: &[Option<i64>]| {
+        let line = format!("m{{a=\"b\"}}@st {items}");
+        assert!(series::is_of_starts(&line));
+        let (labels, offsets) = series::parse_starts(&line).unwrap();
+        assert_eq!(labels.to_string(), "m{a=\"b\"}");
+        assert_eq!(offsets, expected, "{items}");
+    };
+    check("_ -1m", &[None, Some(-60_000)]);
+    check("_x2 0s", &[None, None, Some(0)]);
+    check("-30sx1", &[Some(-30_000), Some(-30_000)]);
+    check("-1s-1mx2", &[Some(-1000), Some(-61_000), Some(-121_000)]);
+    check("-59999ms+1sx1 +5ms", &[Some(-59_999), Some(-58_999), Some(5)]);
+    assert!(!series::is_of_starts("m{a=\"@st\"} 1"));
+    let check = |line: &str, says: &str| {
+        let problem = series::parse_starts(line).unwrap_err();
+        assert!(problem.contains(says), "{line}: {problem}");
+    };
+    check("m@st 5", "duration");
+    check("m@st _x0", "repetitions");
+    check("m@st -1m-1m", "repetitions");
+    check("m@st -1mx", "repetitions");
+    check("m@st -1m,", "unexpected");
+    check("m@st -1mx99999999999", "more than");
+    check("m{}{}@st 1m", "after the metric");
+}
+
+fn loaded(text: &str) -> Vec<Series> {
+    let mut commands = script::parse(text).unwrap();
+    assert_eq!(commands.len(), 1);
+    match commands.remove(0).command {
+        Command::Load(series) => series,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn loads_place_samples_in_time() {
+    let series = loaded("load 30s\n  a 1 _ 2 {{count:1}}\n  b@st _ -10s\n  b 5 6\n  a{x=\"y\"} stale\n");
+    let times = |s: &Series| s.samples.iter().map(|s| s.timestamp_ms).collect::<Vec<_>>();
+    assert_eq!(times(&series[0]), [0, 60_000]);
+    assert_eq!(series[0].histograms[0].timestamp_ms, 90_000);
+    assert_eq!(series[0].start_timestamps_ms, [0, 0]);
+    assert_eq!(series[1].start_timestamps_ms, [0, 20_000]);
+    assert_eq!(series[2].samples[0].value.to_bits(), STALE_NAN_BITS);
+    // The last line of a series holds.
+    let series = loaded("load 1m\n a 1\n b 2\n a 3 4");
+    assert_eq!(series.len(), 2);
+    assert_eq!(series[1].samples[1].value, 4.0);
+}
+
+#[test]
+fn classic_histograms_are_merged() {
+    let text = "load_with_nhcb 1m
+  h_bucket{le=\"0.5\",a=\"b\"} 1 2
+  h_bucket{le=\"+Inf\",a=\"b\"} 4 4
+  h_bucket{le=\"-1\",a=\"b\"} 0 1
+  h_count{a=\"b\"} 4 4
+  h_sum{a=\"b\"} 2.5 3
+  other 1";
+    let series = loaded(text);
+    assert_eq!(series.len(), 7);
+    let native = &series[6];
+    assert_eq!(native.labels.to_string(), "h{a=\"b\"}");
+    let h = &native.histograms[1].histogram;
+    assert_eq!(
+        (native.histograms.len(), h.schema, h.count, h.sum),
+        (2, -53, 4.0, 3.0)
+    );
+    assert_eq!(h.custom_bounds, [-1.0, 0.5]);
+    assert_eq!(h.positive, [(0, 1.0), (1, 1.0), (2, 2.0)]);
+    // Without a count the last bucket has it; without the bucket of infinity the count is it.
+    let h = |text: &str| {
+        let series = loaded(text);
+        series.last().unwrap().histograms[0].histogram.clone()
+    };
+    let no_count = h("load_with_nhcb 1m\n h_bucket{le=\"1\"} 3");
+    assert_eq!((no_count.count, no_count.positive), (3.0, vec![(0, 3.0)]));
+    let no_infinity = h("load_with_nhcb 1m\n h_bucket{le=\"1\"} 3\n h_count 5");
+    assert_eq!(
+        (no_infinity.count, no_infinity.positive),
+        (5.0, vec![(0, 3.0), (1, 2.0)])
+    );
+    let check = |text: &str, says: &str| {
+        let problem = script::parse(text).unwrap_err().to_string();
+        assert!(problem.contains(says), "{problem}");
+    };
+    check("load_with_nhcb 1m\n h_bucket 1", "without the label le");
+    check(
+        "load_with_nhcb 1m\n h_bucket{le=\"1\"} 3\n h_bucket{le=\"2\"} 2",
+        "not cumulative",
+    );
+    check(
+        "load_with_nhcb 1m\n h_bucket{le=\"+Inf\"} 3\n h_count 2",
+        "not the one of its last bucket",
+    );
+}
+
+fn eval(text: &str) -> script::Eval {
+    let mut commands = script::parse(text).unwrap();
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    match commands.remove(0).command {
+        Command::Eval(eval) => *eval,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn evals_and_expectations() {
+    let e = eval("eval instant at 1m30s sum(x) + 1\n\t{a=\"b\"} 3\n\t{} 4\n");
+    assert_eq!((e.expr.as_str(), e.when), ("sum(x) + 1", When::Instant(90_000)));
+    let Expected::Series(series) = &e.expected else {
+        panic!("{e:?}");
+    };
+    assert_eq!((series.len(), series[1].1[0].clone()), (2, Item::Value(4.0)));
+    let e = eval("eval range from 0 to 4m step 1m x offset -1m\n  x 1+1x4");
+    let params = RangeParams {
+        start_ms: 0,
+        end_ms: 240_000,
+        step_ms: 60_000,
+    };
+    assert_eq!((e.expr.as_str(), e.when), ("x offset -1m", When::Range(params)));
+    let number = |text: &str| eval(&format!("eval instant at 0 x\n {text}")).expected;
+    assert_eq!(number("-3.5"), Expected::Scalar(-3.5));
+    assert_eq!(number("0x1F"), Expected::Scalar(31.0));
+    assert_eq!(number("+Inf"), Expected::Scalar(f64::INFINITY));
+    assert_eq!(
+        number("expect string \"a\\\"b\""),
+        Expected::Text("a\"b".to_owned())
+    );
+    assert_eq!(number("expect string ``"), Expected::Text(String::new()));
+    let e = eval("eval instant at 0 x\n expect range vector from 0 to 1m step 30s\n x 1 2 3");
+    assert_eq!(e.range_vector.unwrap().step_ms, 30_000);
+    assert!(eval("eval_ordered instant at 0 x").is_ordered);
+    assert!(eval("eval instant at 0 x\n expect ordered\n {} 1").is_ordered);
+    assert!(eval("eval_warn instant at 0 x").warnings.at_least_one);
+    assert!(eval("eval_info range from 0 to 1m step 1m x").infos.at_least_one);
+    assert!(
+        eval("eval instant at 0 x\n expect no_warn\n expect no_info")
+            .infos
+            .none
+    );
+    // A metric may be called expect.
+    let Expected::Series(series) = eval("eval instant at 0 x\n expect{} 1").expected else {
+        panic!("no series");
+    };
+    assert_eq!(series[0].0.metric_name(), Some("expect"));
+    // A comment ends a block, and commands need no empty line between them.
+    let commands = script::parse("clear\nload 1m\n a 1\n# b 2\nclear\n\n# c\n").unwrap();
+    let lines: Vec<_> = commands.iter().map(|c| c.line).collect();
+    assert_eq!(lines, [1, 2, 5]);
+}
+
+#[test]
+fn expected_texts() {
+    let check = |text: &str, message: &str, is_met: bool| {
+        let e = eval(&format!("eval instant at 0 x\n expect fail{text}"));
+        assert_eq!(e.fail.unwrap().is_met_by(message), is_met, "{text} {message}");
+    };
+    check("", "whatever", true);
+    check(" msg: too long", "too long", true);
+    check(" msg:too long", "too long", true);
+    check(" msg: too long", "far too long", false);
+    check(" regex: too +l", "far too   long", true);
+    check(" regex: ^too", "far too long", false);
+    let old = |line: &str| eval(&format!("eval_fail instant at 0 x\n {line}")).fail.unwrap();
+    assert!(old("expected_fail_message a b").is_met_by("a b"));
+    assert!(!old("expected_fail_message a b").is_met_by("a b c"));
+    assert!(old("expected_fail_regexp a.b").is_met_by("a b c"));
+}
+
+#[test]
+fn malformed_files_are_refused_with_the_line() {
+    let check = |text: &str, line: usize, says: &str| {
+        let problem = script::parse(text).unwrap_err();
+        assert_eq!(problem.line, line, "{text}: {problem}");
+        assert!(problem.to_string().contains(says), "{text}: {problem}");
+    };
+    check("\nlod 1m", 2, "unknown command");
+    check("load", 1, "without a step");
+    check("load 1x", 1, "duration");
+    check("load 99999999y", 1, "too long");
+    check("load_all 1m", 1, "unknown command");
+    check("load 1m\n a 1\n b 1 q", 3, "not a number");
+    check("load 1m\n a@st _\n b 1", 3, "start timestamps before are of a");
+    check("load 1m\n a@st _ _\n a 1", 3, "2 start timestamps for 1 samples");
+    check("load 1m\n a@st _\n a@st _", 3, "without a line of samples");
+    check("load 1m\n a@st _\n", 2, "without a line of samples");
+    check("eval instant x", 1, "neither");
+    check("eval instant at 5q x", 1, "duration");
+    check("eval range from 1m to 0 step 1m x", 1, "before");
+    check("eval range from 0 to 1m step 0 x", 1, "no step");
+    check("eval_ordered range from 0 to 1m step 1m x", 1, "neither");
+    check("eval instant at 0 x\n x 1 2", 2, "several values");
+    check("eval instant at 0 x\n x", 2, "without a value");
+    check("eval instant at 0 x\n expect nothing", 2, "unknown expectation");
+    check(
+        "eval instant at 0 x\n expect warn about it",
+        2,
+        "unknown expectation",
+    );
+    check("eval instant at 0 x\n expect warn regex: (", 2, "unclosed");
+    check("eval instant at 0 x\n expect string a", 2, "quoted");
+    check(
+        "eval instant at 0 x\n expect range vector from 0",
+        2,
+        "unknown expectation",
+    );
+    check(
+        "eval instant at 0 x\n expect warn\n expect no_warn",
+        3,
+        "contradicts",
+    );
+    check(
+        "eval instant at 0 x\n expect fail msg: a\n expect fail",
+        3,
+        "only once",
+    );
+    // Nothing may follow a scalar.
+    check("eval instant at 0 x\n 1\n x 1", 3, "unknown command");
+}
+
+#[test]
+fn pins_go_to_selectors_and_subqueries() {
+    let check = |expr: &str, expected: Option<&str>| {
+        let found = at_modifier::pinned(expr, 90_500).unwrap();
+        let expected = expected.map(|e| e.replace('!', " @ 90.500"));
+        assert_eq!(found, expected, "{expr}");
+    };
+    let pins = |expected: &str| check(&expected.replace('!', ""), Some(expected));
+    pins("x!");
+    pins("x{a=\"b\"}!");
+    pins("{\"x y\", a=~\"]}[\"}!");
+    pins("a:b:c!");
+    pins("rate(x[5m]!)");
+    pins("rate(x{a=\"b\"}[5m]! offset 1m)");
+    pins("x! offset -5m");
+    pins("x! offset (1m + step())");
+    pins("x! offset min_of(1m, step())");
+    pins("x! + y!");
+    pins("-x!");
+    pins("x!+-y!");
+    pins("1 + x! * 2e-3");
+    pins("(x!)");
+    pins("sum(x!) by (a, b)");
+    pins("sum by (a) (x!)");
+    pins("sum by(a)(x!) / on (a) group_left (b) y!");
+    pins("x! == bool y!");
+    pins("x! * ignoring() group_right y!");
+    pins("x! AND y! or z! unless on(a) w!");
+    pins("topk(5, x!)");
+    pins("quantile_over_time(0.5, x[1h:5m]!)");
+    pins("sum(rate(x[1m]))[5m:]!");
+    pins("(x + y)[5m:1m]!");
+    pins("x[5m:1m][10m:1m]!");
+    pins("x @ 5 [5m:1m]!");
+    pins("sum by (a) (x)[5m:1m]! + y!");
+    pins("a! + sum(x) by (a)[5m:1m]!");
+    pins("max_over_time(timestamp(x)[5m:1m]!)");
+    pins("label_replace(x!, \"a\", \"$1 x(\\\"\", 'b', `(.*)\\`)");
+    pins("x! # a comment with y\n + z!");
+    pins("info(x!, {data=~\".+\"}!)");
+    pins("rate(x[5m]! anchored)");
+    pins("x! smoothed + y!");
+    pins("rate(x[5m + 3m]!)");
+    pins("x! + fill(0) y!");
+    pins("x! + fill_left(0) fill_right(1) y!");
+    pins("x! + fill(0) fill!");
+    pins("sum! + count!");
+    check("x @ 5", Some("x @ 5"));
+    check("x @ start()", Some("x @ start()"));
+    check("x offset 5m @ end() + y", Some("x offset 5m @ end() + y!"));
+    check("x[5m:1m] @ 7", Some("x[5m:1m] @ 7"));
+    check("1 + 2", Some("1 + 2"));
+    check("Inf + nan", Some("Inf + nan"));
+    check("\"a\"", Some("\"a\""));
+    check("vector(1)", Some("vector(1)"));
+    // The answer depends on the time of evaluation.
+    check("time()", None);
+    check("x + vector(time())", None);
+    check("timestamp(x)", None);
+    check("predict_linear(x[5m], 60)", None);
+    check("timestamp(x)[5m:1m] + hour()", None);
+}
+
+#[test]
+fn pins_name_the_time() {
+    let check = |at_ms: i64, expected: &str| {
+        assert_eq!(at_modifier::pinned("x", at_ms).unwrap().unwrap(), expected);
+    };
+    check(0, "x @ 0.000");
+    check(1, "x @ 0.001");
+    check(-500, "x @ -0.500");
+    check(-61_007, "x @ -61.007");
+    assert_eq!(at_modifier::other_times(0), [-1000, 0, 1000]);
+    assert_eq!(at_modifier::other_times(50), [-500, 0, 10, 50, 500]);
+}
+
+#[test]
+fn what_is_no_expression_cannot_be_pinned() {
+    for text in [
+        "(x",
+        "x)",
+        "\"x",
+        "x[5m",
+        "x{",
+        "sum by (a x",
+        &"(".repeat(100_000),
+    ] {
+        assert!(at_modifier::pinned(text, 0).is_err(), "{text:.20}");
+    }
+}
+
+#[test]
+fn nearly_the_same_numbers() {
+    let check = |a: f64, b: f64, expected: bool| {
+        assert_eq!(almost_equal(a, b), expected, "{a} {b}");
+        assert_eq!(almost_equal(b, a), expected, "{b} {a}");
+    };
+    check(1.0, 1.0, true);
+    check(1.0, 1.000_001, true);
+    check(1.0, 1.000_003, false);
+    check(0.0, -0.0, true);
+    check(0.0, 1e-300, false);
+    check(1e-320, 2e-320, true);
+    check(1e-310, 2e-310, false);
+    check(1.0, -1.0, false);
+    check(f64::NAN, -f64::NAN, true);
+    check(f64::NAN, 1.0, false);
+    check(f64::NAN, stale_nan(), false);
+    check(stale_nan(), stale_nan(), true);
+    check(f64::INFINITY, f64::INFINITY, true);
+    check(f64::INFINITY, f64::NEG_INFINITY, false);
+    check(f64::MAX, f64::MAX / 2.0, false);
+}
+
+fn native(text: &str) -> Histogram {
+    let mut cursor = Cursor::new(text.strip_prefix("{{").unwrap());
+    histogram::parse(&mut cursor).unwrap().histogram
+}
+
+#[test]
+fn the_same_histograms() {
+    let check = |a: &str, b: &str, with_hint: bool, expected: bool| {
+        let (a, b) = (native(a), native(b));
+        assert_eq!(histogram::is_same(&a, &b, with_hint), expected, "{a:?} {b:?}");
+    };
+    check(
+        "{{count:1 buckets:[0 1 0]}}",
+        "{{count:1 buckets:[1] offset:1}}",
+        false,
+        true,
+    );
+    check(
+        "{{count:1 buckets:[1]}}",
+        "{{count:1 buckets:[1] offset:1}}",
+        false,
+        false,
+    );
+    check("{{buckets:[1]}}", "{{buckets:[1 1]}}", false, false);
+    check("{{n_buckets:[1]}}", "{{buckets:[1]}}", false, false);
+    check("{{sum:1}}", "{{sum:1.0000001}}", false, true);
+    check("{{sum:1}}", "{{sum:2}}", false, false);
+    check("{{count:1}}", "{{count:2}}", false, false);
+    check("{{schema:1}}", "{{schema:2}}", false, false);
+    check("{{z_bucket:1}}", "{{z_bucket:2}}", false, false);
+    check("{{z_bucket_w:1}}", "{{z_bucket_w:1.0000001}}", false, false);
+    check(
+        "{{schema:-53 custom_values:[1]}}",
+        "{{schema:-53 custom_values:[2]}}",
+        false,
+        false,
+    );
+    check("{{counter_reset_hint:gauge}}", "{{}}", false, true);
+    check("{{counter_reset_hint:gauge}}", "{{}}", true, false);
+    check("{{counter_reset_hint:unknown}}", "{{}}", true, true);
+}
+
+#[test]
+fn sums_of_histograms() {
+    let check = |a: &str, b: &str, sign: f64, expected: &str| {
+        let sum = histogram::add(&native(a), &native(b), sign).unwrap();
+        assert!(
+            histogram::is_same(&native(expected), &sum, true),
+            "{a} {b}: {sum:?}"
+        );
+    };
+    check("{{count:1 sum:2}}", "{{count:3 sum:4}}", 1.0, "{{count:4 sum:6}}");
+    check(
+        "{{count:1 sum:2}}",
+        "{{count:3 sum:4}}",
+        -1.0,
+        "{{count:-2 sum:-2}}",
+    );
+    // Two buckets of the finer schema make one.
+    check(
+        "{{schema:0 buckets:[1 1]}}",
+        "{{schema:1 buckets:[1 2 4 8] offset:-1 n_buckets:[3] n_offset:1}}",
+        1.0,
+        "{{schema:0 buckets:[4 13] n_buckets:[3] n_offset:1}}",
+    );
+    // The wider zero bucket swallows what lies in it, and grows to the end of what it would cut.
+    check(
+        "{{z_bucket:1 z_bucket_w:1 buckets:[5 7] offset:1}}",
+        "{{z_bucket:2 z_bucket_w:3 buckets:[1] offset:3}}",
+        1.0,
+        "{{z_bucket:15 z_bucket_w:4 buckets:[1] offset:3}}",
+    );
+    check("{{z_bucket_w:1}}", "{{}}", 1.0, "{{z_bucket_w:1}}");
+    let hints = |a: &str, b: &str, expected: &str| {
+        let with = |hint: &str| format!("{{{{counter_reset_hint:{hint}}}}}");
+        check(&with(a), &with(b), 1.0, &with(expected));
+    };
+    hints("gauge", "unknown", "gauge");
+    hints("reset", "gauge", "gauge");
+    hints("reset", "reset", "reset");
+    hints("reset", "not_reset", "unknown");
+    hints("not_reset", "unknown", "unknown");
+}
+
+#[test]
+fn numbers_as_go_reads_them() {
+    let check = |text: &str, expected: Option<f64>| assert_eq!(number(text), expected, "{text}");
+    check("5", Some(5.0));
+    check("-5", Some(-5.0));
+    check("0x1f", Some(31.0));
+    check("010", Some(8.0));
+    check("0b11", Some(3.0));
+    check("09.5", Some(9.5));
+    check("1_000", Some(1000.0));
+    check("1e3", Some(1000.0));
+    check("-inf", Some(f64::NEG_INFINITY));
+    check("--5", None);
+    check("0x-5", None);
+    check("", None);
+    check("x", None);
+}
