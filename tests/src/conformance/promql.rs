@@ -61,15 +61,21 @@ fn check(database: &Database, eval: &Eval) -> Result<(), String> {
         When::Range(params) => return check_range(database, eval, params),
     };
     check_instant(database, eval, &eval.expr, at_ms)?;
-    let pinned = at_modifier::pinned(&eval.expr, at_ms).map_err(|e| format!("cannot add `@` to it: {e}"))?;
-    let Some(pinned) = pinned else {
-        return Ok(());
-    };
-    for other_ms in at_modifier::other_times(at_ms) {
-        check_instant(database, eval, &pinned, other_ms)
-            .map_err(|problem| format!("as {pinned} at {other_ms} ms: {problem}"))?;
+    for (expr, at_ms) in pinned(&eval.expr, at_ms)? {
+        check_instant(database, eval, &expr, at_ms)
+            .map_err(|problem| format!("as {expr} at {at_ms} ms: {problem}"))?;
     }
     Ok(())
+}
+
+/// What must give the same answer as an expression at a time: expressions with `@`, and other times.
+fn pinned(expr: &str, at_ms: i64) -> Result<Vec<(String, i64)>, String> {
+    let pinned = at_modifier::pinned(expr, at_ms).map_err(|e| format!("cannot add `@` to it: {e}"))?;
+    let at_times = |pinned: String| {
+        let times = at_modifier::other_times(at_ms).into_iter();
+        times.map(|other_ms| (pinned.clone(), other_ms)).collect()
+    };
+    Ok(pinned.map(at_times).unwrap_or_default())
 }
 
 /// Checks that an error is the expected one.

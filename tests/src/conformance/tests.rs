@@ -131,9 +131,12 @@ fn wrong_expectations_fail_and_say_what_came() {
 
 #[test]
 fn an_eval_that_is_right_only_as_written_fails() {
-    // Without the pin the time of evaluation shows; the whole range shows only in a range query.
-    let pinned = failure("eval instant at 5m a{x=\"1\"} + scalar(a{x=\"1\"} @ 300)\n {x=\"1\"} 10");
-    assert_eq!(pinned, "");
+    // The step of an instant query is 0.
+    let in_range = failure("eval instant at 5m a{x=\"1\"} offset STEP()\n a{x=\"1\"} 5");
+    assert!(
+        in_range.starts_with("as a range query: a{x=\"1\"} differs"),
+        "{in_range}"
+    );
     let in_range = failure("eval instant at 5m a{x=\"1\"}[2m]\n");
     assert!(in_range.contains("unexpected a{x=\"1\"}"), "{in_range}");
 }

@@ -1,9 +1,9 @@
-//! Expressions with `@ T` on every selector and subquery that has none: their answer must be the same at other times.
+//! Expressions with `@ T` on every selector and subquery that names no time: their answer must be the same at other times.
 //!
 //! Works on the text and knows no more of the grammar than it needs, so that it does not depend on the parser under test.
 
 /// Functions whose value depends on the time of evaluation, or on the times of samples.
-const DEPEND_ON_TIME: [&str; 15] = [
+pub(super) const DEPEND_ON_TIME: [&str; 15] = [
     "days_in_month",
     "day_of_month",
     "day_of_week",
@@ -42,10 +42,13 @@ pub(super) fn pinned(expr: &str, at_ms: i64) -> Result<Option<String>, String> {
         return Ok(None);
     }
     let (sign, ms) = (if at_ms < 0 { "-" } else { "" }, at_ms.unsigned_abs());
-    let pin = format!(" @ {sign}{}.{:03}", ms / 1000, ms % 1000);
+    let time = format!("{sign}{}.{:03}", ms / 1000, ms % 1000);
     let mut text = expr.to_owned();
-    for place in reader.pins.iter().rev() {
-        text.insert_str(*place, &pin);
+    for pin in reader.pins.iter().rev() {
+        match pin {
+            Pin::After(place) => text.insert_str(*place, &format!(" @ {time}")),
+            Pin::InsteadOf { start, end } => text.replace_range(*start..*end, &time),
+        }
     }
     Ok(Some(text))
 }
@@ -145,12 +148,30 @@ fn number_length(text: &str) -> usize {
 /// The deepest nesting that is followed.
 const MAX_DEPTH: usize = 200;
 
+/// Where the time of a selector or a subquery goes.
+#[derive(Debug, Clone, Copy)]
+enum Pin {
+    /// It has none: before this byte.
+    After(usize),
+    /// It has `@ start()` or `@ end()`, which changes with the query.
+    InsteadOf { start: usize, end: usize },
+}
+
+impl Pin {
+    fn start(self) -> usize {
+        match self {
+            Self::After(place) => place,
+            Self::InsteadOf { start, .. } => start,
+        }
+    }
+}
+
 /// Reads an expression and remembers where pins go.
 struct Reader<'a> {
     tokens: Vec<Token<'a>>,
     next: usize,
-    /// Bytes after which a pin is missing, ascending.
-    pins: Vec<usize>,
+    /// Where the time goes, ascending.
+    pins: Vec<Pin>,
     /// Where functions are called that depend on the time.
     time_calls: Vec<usize>,
     depth: usize,
@@ -232,7 +253,7 @@ impl<'a> Reader<'a> {
             Kind::Sign if token.text == "(" => self.group()?,
             Kind::Sign => {
                 self.skip_braces()?;
-                pin = Some(self.end());
+                pin = Some(Pin::After(self.end()));
             }
             Kind::Word if self.next_is_word(&["by", "without"]) => {
                 self.next += 1;
@@ -256,7 +277,7 @@ impl<'a> Reader<'a> {
                 if self.eat("{") {
                     self.skip_braces()?;
                 }
-                pin = Some(self.end());
+                pin = Some(Pin::After(self.end()));
             }
             _ => {}
         }
@@ -265,22 +286,25 @@ impl<'a> Reader<'a> {
 
     /// Brackets, `@`, `offset` and the like after an operand that starts at a byte; then it is known whether and where it
     /// lacks a pin.
-    fn modifiers(&mut self, start: usize, mut pin: Option<usize>) -> Result<(), String> {
+    fn modifiers(&mut self, start: usize, mut pin: Option<Pin>) -> Result<(), String> {
         loop {
             match self.peek() {
                 Some(token) if token.kind == Kind::Brackets => {
                     self.next += 1;
-                    pin = Some(token.end());
+                    pin = Some(Pin::After(token.end()));
                     if token.text.contains(':') {
                         // The pin of a subquery holds for what is in it.
-                        self.pins.retain(|place| *place < start);
+                        self.pins.retain(|pin| pin.start() < start);
                         self.time_calls.retain(|place| *place < start);
                     }
                 }
                 Some(token) if token.text == "@" => {
                     self.next += 1;
+                    let changes = self.next_is_word(&["start", "end"]);
+                    let start = self.peek().map_or(0, |t| t.start);
                     self.time()?;
-                    pin = None;
+                    let end = self.end();
+                    pin = changes.then_some(Pin::InsteadOf { start, end });
                 }
                 Some(_) if self.next_is_word(&["offset"]) => {
                     self.next += 1;

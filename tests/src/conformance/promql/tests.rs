@@ -9,6 +9,7 @@ use super::text::{Cursor, number};
 use model::metric::{Histogram, ResetHint, STALE_NAN_BITS, stale_nan};
 use model::{Labels, Series};
 use query::promql::RangeParams;
+use query::promql::syntax::{self, At, Expr, Node};
 
 /// A short form of items: numbers, `_`, `stale`, and for histograms count, sum, buckets and hint if it is written.
 fn shown(items: &[Item]) -> String {
@@ -457,8 +458,11 @@ fn pins_go_to_selectors_and_subqueries() {
     pins("x! + fill(0) fill!");
     pins("sum! + count!");
     check("x @ 5", Some("x @ 5"));
-    check("x @ start()", Some("x @ start()"));
-    check("x offset 5m @ end() + y", Some("x offset 5m @ end() + y!"));
+    check("x @ start()", Some("x!"));
+    check("x @ START( ) + y", Some("x! + y!"));
+    check("x offset 5m @ end() + y", Some("x offset 5m! + y!"));
+    check("x[5m:1m] @ end()", Some("x[5m:1m]!"));
+    check("(x @ start())[5m:1m]", Some("(x @ start())[5m:1m]!"));
     check("x[5m:1m] @ 7", Some("x[5m:1m] @ 7"));
     check("1 + 2", Some("1 + 2"));
     check("Inf + nan", Some("Inf + nan"));
@@ -483,6 +487,93 @@ fn pins_name_the_time() {
     check(-61_007, "x @ -61.007");
     assert_eq!(at_modifier::other_times(0), [-1000, 0, 1000]);
     assert_eq!(at_modifier::other_times(50), [-500, 0, 10, 50, 500]);
+}
+
+#[test]
+fn each_eval_is_asked_again_at_other_times() {
+    let asked = super::pinned("x + 1", 50_000).unwrap();
+    let times: Vec<_> = asked.iter().map(|(_, at_ms)| *at_ms).collect();
+    assert_eq!(times, [-500_000, 0, 10_000, 50_000, 500_000]);
+    assert!(asked.iter().all(|(expr, _)| expr == "x @ 50.000 + 1"));
+    assert!(super::pinned("time()", 50_000).unwrap().is_empty());
+}
+
+/// The times of selectors and subqueries, in order, without those in subqueries that have one; and whether a function is
+/// called that depends on the time.
+fn times_of(expr: &Expr, is_inside: bool, times: &mut Vec<Option<At>>, calls: &mut Vec<&str>) {
+    let mut inner = |e: &Expr, is_inside: bool| times_of(e, is_inside, times, calls);
+    match expr.node() {
+        Node::Number(_) | Node::String(_) => {}
+        Node::Paren(e) | Node::Unary(_, e) => inner(e, is_inside),
+        Node::Binary(b) => [&b.left, &b.right].into_iter().for_each(|e| inner(e, is_inside)),
+        Node::Aggregate(a) => a.param.iter().chain([&a.expr]).for_each(|e| inner(e, is_inside)),
+        Node::Call(c) => {
+            c.args.iter().for_each(|e| inner(e, is_inside));
+            if !is_inside {
+                calls.push(c.function.name);
+            }
+        }
+        Node::Subquery(s) => {
+            inner(&s.expr, true);
+            times.extend((!is_inside).then_some(s.at));
+        }
+        Node::Vector(s) => times.extend((!is_inside).then_some(s.at)),
+        Node::Matrix(m) => times.extend((!is_inside).then_some(m.selector.at)),
+    }
+}
+
+/// The parser as the second opinion on the pins.
+#[test]
+fn the_parser_finds_every_pin() {
+    const AT_MS: i64 = 123_456;
+    let Some(shared) = crate::shared() else { return };
+    let mut checked = 0;
+    for file in std::fs::read_dir(shared.join("conformance/promql")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for placed in script::parse(&text).unwrap() {
+            let Command::Eval(eval) = placed.command else {
+                continue;
+            };
+            let Ok(original) = syntax::parse(&eval.expr) else {
+                continue;
+            };
+            let (mut times, mut calls) = (Vec::new(), Vec::new());
+            times_of(&original, false, &mut times, &mut calls);
+            let Some(pinned) = at_modifier::pinned(&eval.expr, AT_MS).unwrap() else {
+                assert!(
+                    calls.iter().any(|c| at_modifier::DEPEND_ON_TIME.contains(c)),
+                    "{}",
+                    eval.expr
+                );
+                continue;
+            };
+            assert!(
+                !calls.iter().any(|c| at_modifier::DEPEND_ON_TIME.contains(c)),
+                "{}",
+                eval.expr
+            );
+            let parsed = syntax::parse(&pinned).unwrap_or_else(|e| panic!("{pinned}: {e}"));
+            let expected: Vec<_> = times
+                .into_iter()
+                .map(|at| {
+                    Some(
+                        at.filter(|at| matches!(at, At::Time(_)))
+                            .unwrap_or(At::Time(AT_MS)),
+                    )
+                })
+                .collect();
+            let mut found = Vec::new();
+            times_of(&parsed, false, &mut found, &mut Vec::new());
+            assert_eq!(found, expected, "{pinned}");
+            // Nothing else changed.
+            if !eval.expr.contains('@') {
+                let without = parsed.to_string().replace(" @ 123.456", "");
+                assert_eq!(without, original.to_string());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 500, "{checked}");
 }
 
 #[test]
