@@ -105,129 +105,223 @@ pub(crate) fn group(columns: &[Column], grouping: &Grouping) -> Grouped {
     grouped
 }
 
-/// `sum`, `avg`, `min`, `max`, `count`, `group`, `stddev`, `stdvar`.
+/// Takes the series of a vector, one by one.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(Column) -> Result<()>;
+
+/// `sum`, `avg`, `min`, `max`, `count`, `group`, `stddev`, `stdvar` of what `feed` hands out, series by series in any
+/// order, so that a vector need not be held as a whole. The groups come sorted by their labels.
 pub(crate) fn aggregate(
     aggregation: Aggregation,
-    columns: &[Column],
     grouping: &Grouping,
     steps: Steps,
     budget: &Budget,
     remarks: Remarks<'_>,
+    feed: impl FnOnce(Sink<'_>) -> Result<()>,
 ) -> Result<Vec<Column>> {
-    let grouped = group(columns, grouping);
-    charge(budget, grouped.groups.len(), steps)?;
-    let fold = Fold {
-        columns,
-        grouped: &grouped,
+    match aggregation {
+        Aggregation::Sum => fold::<Sum>(aggregation, grouping, steps, budget, remarks, feed),
+        Aggregation::Avg => fold::<Mean>(aggregation, grouping, steps, budget, remarks, feed),
+        Aggregation::Min => fold::<Min>(aggregation, grouping, steps, budget, remarks, feed),
+        Aggregation::Max => fold::<Max>(aggregation, grouping, steps, budget, remarks, feed),
+        Aggregation::Count => fold::<Count>(aggregation, grouping, steps, budget, remarks, feed),
+        Aggregation::Group => fold::<Group>(aggregation, grouping, steps, budget, remarks, feed),
+        Aggregation::Stddev => fold::<Stddev>(aggregation, grouping, steps, budget, remarks, feed),
+        Aggregation::Stdvar => fold::<Variance>(aggregation, grouping, steps, budget, remarks, feed),
+    }
+}
+
+fn fold<S: State>(
+    aggregation: Aggregation,
+    grouping: &Grouping,
+    steps: Steps,
+    budget: &Budget,
+    remarks: Remarks<'_>,
+    feed: impl FnOnce(Sink<'_>) -> Result<()>,
+) -> Result<Vec<Column>> {
+    let mut fold = Fold::<S> {
+        grouping,
         steps,
         budget,
+        ids: HashMap::new(),
+        groups: Vec::new(),
+        of_histograms: Vec::new(),
     };
-    let mut result = match aggregation {
-        Aggregation::Sum => fold.run(Sum::add, Sum::value)?,
-        Aggregation::Avg => fold.run(Mean::add, Mean::value)?,
-        Aggregation::Min => fold.run(Extreme::add_min, |e| e.0)?,
-        Aggregation::Max => fold.run(Extreme::add_max, |e| e.0)?,
-        Aggregation::Count => fold.count(|n| n + 1.0)?,
-        Aggregation::Group => fold.count(|_| 1.0)?,
-        Aggregation::Stddev => fold.run(Variance::add, |v| v.value().sqrt())?,
-        Aggregation::Stdvar => fold.run(Variance::add, Variance::value)?,
-    };
-    if columns.iter().any(|c| !c.histograms.is_empty()) {
+    feed(&mut |column| fold.add(column))?;
+    let of_histograms = std::mem::take(&mut fold.of_histograms);
+    let mut result = fold.finish();
+    if !of_histograms.is_empty() {
         match aggregation {
             Aggregation::Sum | Aggregation::Avg => {
                 let is_mean = aggregation == Aggregation::Avg;
-                histograms::combine(columns, &grouped, is_mean, steps, budget, &mut result, remarks)?;
+                histograms::combine(&of_histograms, is_mean, steps, budget, &mut result, remarks)?;
             }
             Aggregation::Count | Aggregation::Group => {}
             _ => remarks(Remark::Ignored),
         }
     }
     result.retain(|c| !c.is_empty());
+    result.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(result)
 }
 
+/// What an aggregation knows of a group at one step.
+trait State: Default + Clone {
+    /// Whether histograms count like numbers.
+    const COUNTS_HISTOGRAMS: bool = false;
+    fn add(&mut self, value: f64);
+    fn value(&self) -> f64;
+}
+
 /// An aggregation under way.
-struct Fold<'a> {
-    columns: &'a [Column],
-    grouped: &'a Grouped,
+struct Fold<'a, S> {
+    grouping: &'a Grouping,
     steps: Steps,
     budget: &'a Budget,
+    ids: HashMap<Labels, usize>,
+    groups: Vec<OfGroup<S>>,
+    /// Series with histograms, and their groups.
+    of_histograms: Vec<(usize, Column)>,
 }
 
-impl Fold<'_> {
+struct OfGroup<S> {
+    labels: Labels,
+    drop_name: bool,
+    /// By step; `None` where nothing came.
+    states: Vec<Option<S>>,
+}
+
+impl<S: State> Fold<'_, S> {
+    fn add(&mut self, column: Column) -> Result<()> {
+        self.budget.check()?;
+        let key = self.grouping.key(&column.labels);
+        let id = match self.ids.get(&key) {
+            Some(id) => *id,
+            None => self.begin_group(key)?,
+        };
+        let group = &mut self.groups[id];
+        group.drop_name |= column.drop_name;
+        for (state, value) in group.states.iter_mut().zip(&column.values) {
+            if !is_absent(*value) {
+                state.get_or_insert_default().add(*value);
+            }
+        }
+        if !column.histograms.is_empty() {
+            if S::COUNTS_HISTOGRAMS {
+                let there = column.histograms.iter().zip(&mut group.states);
+                for (_, state) in there.filter(|(h, _)| h.is_some()) {
+                    state.get_or_insert_default().add(0.0);
+                }
+            }
+            super::charge_histograms(self.budget, &column)?;
+            self.of_histograms.push((id, column));
+        }
+        Ok(())
+    }
+    fn begin_group(&mut self, key: Labels) -> Result<usize> {
+        charge(self.budget, 1, self.steps)?;
+        let state_bytes = size_of::<Option<S>>() as u64 * self.steps.count as u64;
+        self.budget.charge_bytes(state_bytes)?;
+        self.groups.push(OfGroup {
+            labels: key.clone(),
+            drop_name: false,
+            states: vec![None; self.steps.count],
+        });
+        self.ids.insert(key, self.groups.len() - 1);
+        Ok(self.groups.len() - 1)
+    }
     /// One column for each group, those without any value too.
-    fn run<S: Default + Clone>(
-        &self,
-        add: impl Fn(&mut S, f64),
-        value: impl Fn(&S) -> f64,
-    ) -> Result<Vec<Column>> {
-        let groups = self.grouped.groups.len();
-        let state_bytes = (size_of::<S>() + 1) as u64 * self.steps.count as u64;
-        self.budget
-            .charge_bytes(state_bytes.saturating_mul(groups as u64))?;
-        let mut states = vec![vec![(false, S::default()); self.steps.count]; groups];
-        for (column, id) in self.columns.iter().zip(&self.grouped.of_series) {
-            self.budget.check()?;
-            for (state, v) in states[*id].iter_mut().zip(&column.values) {
-                if !is_absent(*v) {
-                    state.0 = true;
-                    add(&mut state.1, *v);
-                }
+    fn finish(self) -> Vec<Column> {
+        let column = |group: OfGroup<S>| {
+            let value = |state: &Option<S>| state.as_ref().map_or(ABSENT, State::value);
+            Column {
+                drop_name: group.drop_name,
+                ..Column::new(group.labels, group.states.iter().map(value).collect())
             }
-        }
-        let values = |states: Vec<(bool, S)>| {
-            let of = |(any, s): &(bool, S)| if *any { value(s) } else { ABSENT };
-            states.iter().map(of).collect()
         };
-        Ok(self.columns_of(states.into_iter().map(values)))
-    }
-
-    /// The same for what looks at presence only.
-    fn count(&self, add: impl Fn(f64) -> f64) -> Result<Vec<Column>> {
-        let mut counts = vec![vec![0.0; self.steps.count]; self.grouped.groups.len()];
-        for (column, id) in self.columns.iter().zip(&self.grouped.of_series) {
-            self.budget.check()?;
-            for (step, count) in counts[*id].iter_mut().enumerate() {
-                if column.has(step) {
-                    *count = add(*count);
-                }
-            }
-        }
-        let values = |counts: Vec<f64>| {
-            let of = |n: f64| if n == 0.0 { ABSENT } else { n };
-            counts.into_iter().map(of).collect()
-        };
-        Ok(self.columns_of(counts.into_iter().map(values)))
-    }
-
-    fn columns_of(&self, values: impl Iterator<Item = Vec<f64>>) -> Vec<Column> {
-        let column = |((labels, drop_name), values): (&(Labels, bool), Vec<f64>)| Column {
-            drop_name: *drop_name,
-            ..Column::new(labels.clone(), values)
-        };
-        self.grouped.groups.iter().zip(values).map(column).collect()
+        self.groups.into_iter().map(column).collect()
     }
 }
 
-/// The smallest or largest value; a NaN only when there is nothing else.
-#[derive(Clone)]
-struct Extreme(f64);
+impl State for Sum {
+    fn add(&mut self, value: f64) {
+        Sum::add(self, value);
+    }
+    fn value(&self) -> f64 {
+        Sum::value(self)
+    }
+}
+impl State for Mean {
+    fn add(&mut self, value: f64) {
+        Mean::add(self, value);
+    }
+    fn value(&self) -> f64 {
+        Mean::value(self)
+    }
+}
 
-impl Default for Extreme {
+/// The smallest value; a NaN only when there is nothing else.
+#[derive(Clone)]
+struct Min(f64);
+
+impl Default for Min {
     fn default() -> Self {
         Self(f64::NAN)
     }
 }
-impl Extreme {
-    fn add_min(&mut self, value: f64) {
+impl State for Min {
+    fn add(&mut self, value: f64) {
         if value < self.0 || self.0.is_nan() {
             self.0 = value;
         }
     }
-    fn add_max(&mut self, value: f64) {
+    fn value(&self) -> f64 {
+        self.0
+    }
+}
+
+/// The largest value; a NaN only when there is nothing else.
+#[derive(Clone)]
+struct Max(f64);
+
+impl Default for Max {
+    fn default() -> Self {
+        Self(f64::NAN)
+    }
+}
+impl State for Max {
+    fn add(&mut self, value: f64) {
         if value > self.0 || self.0.is_nan() {
             self.0 = value;
         }
+    }
+    fn value(&self) -> f64 {
+        self.0
+    }
+}
+
+/// How many there are.
+#[derive(Clone, Default)]
+struct Count(f64);
+
+impl State for Count {
+    const COUNTS_HISTOGRAMS: bool = true;
+    fn add(&mut self, _: f64) {
+        self.0 += 1.0;
+    }
+    fn value(&self) -> f64 {
+        self.0
+    }
+}
+
+/// That there is any.
+#[derive(Clone, Default)]
+struct Group;
+
+impl State for Group {
+    const COUNTS_HISTOGRAMS: bool = true;
+    fn add(&mut self, _: f64) {}
+    fn value(&self) -> f64 {
+        1.0
     }
 }
 
@@ -239,7 +333,7 @@ struct Variance {
     squares: f64,
 }
 
-impl Variance {
+impl State for Variance {
     fn add(&mut self, value: f64) {
         self.count += 1.0;
         if self.count == 1.0 {
@@ -253,6 +347,19 @@ impl Variance {
     }
     fn value(&self) -> f64 {
         self.squares / self.count
+    }
+}
+
+/// Its root.
+#[derive(Clone, Default)]
+struct Stddev(Variance);
+
+impl State for Stddev {
+    fn add(&mut self, value: f64) {
+        self.0.add(value);
+    }
+    fn value(&self) -> f64 {
+        self.0.value().sqrt()
     }
 }
 

@@ -230,7 +230,9 @@ impl Evaluator<'_> {
         let budget = self.budget;
         let k = |k: f64| vec![k; steps.count];
         match op {
-            VectorOp::Plain(op) => aggregate::aggregate(op, &columns, grouping, steps, budget, &mut |_| {}),
+            VectorOp::Plain(op) => aggregate::aggregate(op, grouping, steps, budget, &mut |_| {}, |sink| {
+                columns.into_iter().try_for_each(sink)
+            }),
             VectorOp::TopK(n) => {
                 aggregate::select(Selection::Top, &k(n), columns, grouping, budget, &mut |_| {})
             }

@@ -1,18 +1,18 @@
 //! Evaluates the expression tree, each node for all steps at once.
 
 use super::Options;
-use super::ast::{Aggregate, AggregateOp, Binary, Expr, Kind, Node, Place};
+use super::ast::{Aggregate, AggregateOp, Binary, Expr, Function, Kind, Node, Place};
 use super::explain::Explaining;
 use super::native;
 use super::notes::{Notes, Operation};
 use super::select::Wanted;
 use super::share::Shared;
 use super::vectors::element_text;
-use crate::columns::aggregate::{self, Remark, Selection};
+use crate::columns::aggregate::{self, Remark, Selection, Sink};
 use crate::columns::operators::{Computation, Computed, Operator, with_scalar};
 use crate::columns::{Column, Element, Steps, charge, charge_histograms, matching};
 use model::{Budget, Error, ErrorKind, Read, Result, SeriesData, Tenant};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 /// The value of an expression at every step.
@@ -95,6 +95,44 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Hands out the series of a vector as they come, in any order, where they need not be held together.
+    fn each(&self, expr: &Expr, steps: Steps, sink: Sink<'_>) -> Result<()> {
+        let count = Cell::new(0);
+        let mut counted = |column: Column| {
+            count.set(count.get() + 1);
+            sink(column)
+        };
+        let streamed = match &expr.node {
+            _ if self.is_repeated(expr) => None,
+            Node::Selector(s) => Some(self.explained(
+                expr,
+                steps.count,
+                |n| *n,
+                || {
+                    self.each_selected(s, steps, Wanted::Value, None, expr.place, &mut counted)?;
+                    Ok(count.get())
+                },
+            )),
+            Node::Call(c) => match c.function {
+                Function::Range(f) => Some(self.explained(
+                    expr,
+                    steps.count,
+                    |n| *n,
+                    || {
+                        self.each_of_range(f, c, steps, &mut counted)?;
+                        Ok(count.get())
+                    },
+                )),
+                _ => None,
+            },
+            _ => None,
+        };
+        match streamed {
+            Some(streamed) => streamed.map(|_| ()),
+            None => self.vector(expr, steps)?.into_iter().try_for_each(sink),
+        }
+    }
+
     pub(crate) fn vector(&self, expr: &Expr, steps: Steps) -> Result<Vec<Column>> {
         match self.eval(expr, steps)? {
             Value::Vector(columns) => Ok(columns),
@@ -154,12 +192,13 @@ impl Evaluator<'_> {
         let (grouping, budget) = (&a.grouping, self.budget);
         match &a.op {
             AggregateOp::Plain(op) => {
-                let columns = self.vector(&a.expr, steps)?;
                 let mut remarks = |remark: Remark<'_>| {
                     let mut notes = self.notes.borrow_mut();
                     notes.aggregation(a.expr.place, op.as_str(), remark);
                 };
-                aggregate::aggregate(*op, &columns, grouping, steps, budget, &mut remarks)
+                aggregate::aggregate(*op, grouping, steps, budget, &mut remarks, |sink| {
+                    self.each(&a.expr, steps, sink)
+                })
             }
             AggregateOp::Quantile(parameter) => {
                 let q = self.scalar(parameter, steps)?;

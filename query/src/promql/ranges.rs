@@ -5,6 +5,7 @@ use super::eval::{Evaluator, execution, wrong_kind};
 use super::select::{Purpose, sort_by_labels, without_stale};
 use super::vectors::{absent_labels, series_of};
 use super::window::{Parameters, Samples, Windows, evaluate, extended, mixed, starts, widened};
+use crate::columns::aggregate::Sink;
 use crate::columns::{ABSENT, Column, Steps, charge, charge_histograms, without_reserved};
 use model::{Result, SeriesData};
 
@@ -18,6 +19,23 @@ struct Input<'a> {
 
 impl Evaluator<'_> {
     pub(crate) fn range_function(&self, f: RangeFunction, c: &Call, steps: Steps) -> Result<Vec<Column>> {
+        let mut columns = Vec::new();
+        self.each_of_range(f, c, steps, &mut |column| {
+            columns.push(column);
+            Ok(())
+        })?;
+        sort_by_labels(&mut columns, |c| &c.labels);
+        Ok(columns)
+    }
+
+    /// The same, series by series in no order.
+    pub(crate) fn each_of_range(
+        &self,
+        f: RangeFunction,
+        c: &Call,
+        steps: Steps,
+        sink: Sink<'_>,
+    ) -> Result<()> {
         let range_argument = f.range_argument();
         let mut parameters = Vec::new();
         for (_, arg) in c.args.iter().enumerate().filter(|(i, _)| *i != range_argument) {
@@ -29,7 +47,7 @@ impl Evaluator<'_> {
         };
         let keeps_name = matches!(f, RangeFunction::First | RangeFunction::Last);
         let place = c.args.first().map_or(0, |arg| arg.place);
-        let mut columns = Vec::new();
+        let mut has_any = false;
         self.series_windows(&c.args[range_argument], Some((c.name, f)), steps, |input| {
             if f == RangeFunction::Smoothing {
                 check_smoothing(&parameters)?;
@@ -66,14 +84,13 @@ impl Evaluator<'_> {
             if has_floats && matches!(f, RangeFunction::Rate | RangeFunction::Increase) {
                 notes().counter_name(place, name);
             }
-            columns.push(column);
-            Ok(())
+            has_any = true;
+            sink(column)
         })?;
-        if f == RangeFunction::Quantile && !columns.is_empty() {
+        if f == RangeFunction::Quantile && has_any {
             self.notes.borrow_mut().quantiles(place, &parameters[0]);
         }
-        sort_by_labels(&mut columns, |c| &c.labels);
-        Ok(columns)
+        Ok(())
     }
 
     /// Hands out each series of a range vector, without staleness markers, and where its windows lie.

@@ -3,6 +3,7 @@
 use super::ast::{Extension, Place, Selector};
 use super::eval::Evaluator;
 use super::window::{extended, widened};
+use crate::columns::aggregate::Sink;
 use crate::columns::{ABSENT, Column, Element, Steps};
 use model::metric::is_stale;
 use model::{
@@ -89,8 +90,27 @@ impl Evaluator<'_> {
         function: Option<&'static str>,
         place: Place,
     ) -> Result<Vec<Column>> {
+        let mut columns = Vec::new();
+        self.each_selected(selector, steps, wanted, function, place, &mut |column| {
+            columns.push(column);
+            Ok(())
+        })?;
+        sort_by_labels(&mut columns, |c| &c.labels);
+        Ok(columns)
+    }
+
+    /// The same, series by series in no order.
+    pub(crate) fn each_selected(
+        &self,
+        selector: &Selector,
+        steps: Steps,
+        wanted: Wanted,
+        function: Option<&'static str>,
+        place: Place,
+        sink: Sink<'_>,
+    ) -> Result<()> {
         if steps.count == 0 {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let look_at = |time| selector.time.apply(time);
         let lookback_ms = self.options.lookback_ms;
@@ -102,7 +122,6 @@ impl Evaluator<'_> {
             function,
             range_ms: 0,
         };
-        let mut columns = Vec::new();
         self.read(selector, after_ms, until_ms, steps, purpose, |mut series| {
             crate::columns::charge(self.budget, 1, steps)?;
             let column = if is_smoothed {
@@ -115,13 +134,11 @@ impl Evaluator<'_> {
             } else {
                 mixed_column(series, steps, &look_at, lookback_ms, wanted)
             };
-            if !column.is_empty() {
-                columns.push(column);
+            if column.is_empty() {
+                return Ok(());
             }
-            Ok(())
-        })?;
-        sort_by_labels(&mut columns, |c| &c.labels);
-        Ok(columns)
+            sink(column)
+        })
     }
 }
 

@@ -80,6 +80,10 @@ fn mark<'a>(
 }
 
 impl Evaluator<'_> {
+    /// Whether a part occurs more than once.
+    pub(crate) fn is_repeated(&self, expr: &Expr) -> bool {
+        self.shared.repeated.contains(expr.text(self.query))
+    }
     /// Evaluates a vector once for all its occurrences.
     pub(crate) fn once(
         &self,

@@ -1,7 +1,7 @@
 //! Sums and means of groups that have native histograms.
 
 use super::super::{Column, Steps};
-use super::{Grouped, Remark, Remarks};
+use super::{Remark, Remarks};
 use crate::promql::native::{Mean, Outcome, Sum};
 use model::metric::Histogram;
 use model::{Budget, Result};
@@ -37,11 +37,10 @@ impl Running {
     }
 }
 
-/// Adds what histograms give to what numbers gave: `result` has one column for each group. Where a group has both, it has
+/// Adds what histograms, with the number of their group each, give to what numbers gave: `result` has one column for each group. Where a group has both, it has
 /// no result.
 pub(super) fn combine(
-    columns: &[Column],
-    grouped: &Grouped,
+    columns: &[(usize, Column)],
     is_mean: bool,
     steps: Steps,
     budget: &Budget,
@@ -49,10 +48,12 @@ pub(super) fn combine(
     remarks: Remarks<'_>,
 ) -> Result<()> {
     let mut of_groups: Vec<Vec<&Column>> = vec![Vec::new(); result.len()];
-    for (column, id) in columns.iter().zip(&grouped.of_series) {
-        if !column.histograms.is_empty() {
-            of_groups[*id].push(column);
-        }
+    for (id, column) in columns {
+        of_groups[*id].push(column);
+    }
+    // In what order they are added shows in the last digits only, but it should be the same each time.
+    for members in &mut of_groups {
+        members.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
     for (members, column) in of_groups.iter().zip(result) {
         for step in 0..steps.count {
