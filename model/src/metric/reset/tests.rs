@@ -48,9 +48,9 @@ fn a_count_that_falls_is_a_reset() {
     check(&empty, &usual(), false);
     check(&usual(), &empty, true);
     check(&usual(), &usual(), false);
-    check(&with(|h| drop(h.positive.remove(1))), &usual(), false);
-    check(&usual(), &with(|h| drop(h.positive.remove(1))), true);
-    check(&usual(), &with(|h| drop(h.negative.pop())), true);
+    check(&with(|h| h.positive.retain(|b| b.0 != -1)), &usual(), false);
+    check(&usual(), &with(|h| h.positive.retain(|b| b.0 != -1)), true);
+    check(&usual(), &with(|h| h.negative.truncate(3)), true);
     check(&usual(), &with(|h| h.negative.clear()), true);
     check(&usual(), &with(|h| h.zero_count = 5.4), true);
     check(&usual(), &with(|h| h.zero_count = 5.6), false);
@@ -66,11 +66,11 @@ fn a_count_that_falls_is_a_reset() {
 #[test]
 fn an_empty_bucket_may_vanish() {
     let emptied = with(|h| h.positive[1].1 = 0.0);
-    let without = with(|h| drop(h.positive.remove(1)));
+    let without = with(|h| h.positive.retain(|b| b.0 != -1));
     check(&emptied, &without, false);
     check(&without, &emptied, false);
     let last = with(|h| h.positive[4].1 = 0.0);
-    check(&last, &with(|h| drop(h.positive.pop())), false);
+    check(&last, &with(|h| h.positive.truncate(4)), false);
     let previous = with(|h| (h.negative, h.positive) = (vec![(1, 0.0), (2, 5.0)], Vec::new()));
     check(&previous, &with(|h| h.negative.clear()), true);
 }

@@ -117,7 +117,8 @@ impl<'a> Edges<'a> {
         }
         let left = self.left(is_counter, &mut remarks)?;
         let right = self.right(is_counter, &mut remarks)?;
-        remarks.not_gauge = !is_counter && !(left.is_gauge() && right.is_gauge());
+        let are_gauges = left.is_gauge() && right.is_gauge();
+        remarks.not_gauge = !is_counter && !are_gauges;
         let mut result = right.clone();
         remarks |= add_into(&mut result, &left, Sign::Minus)?;
         if is_counter && let Some(correction) = self.correction(&left, &right, &mut remarks)? {

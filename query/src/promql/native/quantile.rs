@@ -175,7 +175,11 @@ pub fn fraction(lower: f64, upper: f64, h: &Histogram) -> (f64, Option<NanObserv
     } else {
         count = h.count;
     }
-    let [lower, upper] = ranks.map(|r| r.rank.filter(|rank| !(*rank > count)).unwrap_or(count));
+    let [lower, upper] = ranks.map(|r| match r.rank {
+        None => count,
+        Some(rank) if rank > count => count,
+        Some(rank) => rank,
+    });
     ((upper - lower) / h.count, note)
 }
 

@@ -319,8 +319,8 @@ fn cuts_keep_what_lies_on_one_side() {
     check(
         usual,
         ">/",
-        1.4142135624,
-        "count:26 sum:116.50067065070982 z_bucket_w:0.001 buckets:[0 1.9999999999 8 16]",
+        std::f64::consts::SQRT_2,
+        "count:26 sum:116.50067065041982 z_bucket_w:0.001 buckets:[0 2 8 16]",
     );
     check(
         usual,
