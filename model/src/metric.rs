@@ -6,6 +6,7 @@ mod reset;
 mod text;
 
 pub use buckets::Bucket;
+pub use reset::mark_continued;
 
 use crate::Labels;
 use bounds::CUSTOM_SCHEMA;
@@ -183,7 +184,7 @@ pub struct SeriesData {
     pub values: Vec<f64>,
     /// As many as timestamps, or none when no sample says when its counter began; 0 where one does not.
     pub start_timestamps_ms: Vec<i64>,
-    /// Native histogram samples, ascending.
+    /// Native histogram samples, ascending, with the hints of [`mark_continued`].
     pub histograms: Vec<HistogramSample>,
     /// How many samples each value stands for: as many as timestamps, or none when each stands for itself. Where it is
     /// more than one, the value is the sum of them, or what the hints of the request made the store choose.

@@ -184,6 +184,7 @@ impl PlainStore {
                 data.labels = labels.clone();
                 data.histograms
                     .extend(samples.range(start..=end).map(|(_, h)| h.clone()));
+                metric::mark_continued(&mut data.histograms, &data.timestamps_ms);
             }
         }
         found.into_values().collect()

@@ -2,9 +2,45 @@
 
 use super::bounds::{is_exponential, upper_bound};
 use super::buckets::coarser;
-use super::{Histogram, ResetHint};
+use super::{Histogram, HistogramSample, ResetHint};
+
+/// Sets the hints of one series' histograms, which are in time order, to what comparing neighbours shows: a counter that
+/// counts on gets [`ResetHint::NotReset`]. One of which that cannot be told from its neighbour is left to whoever asks:
+/// the first one, one that counts less or has other buckets, and one behind a gauge, a staleness marker or a float sample
+/// (at the times `floats_ms`) has [`ResetHint::Unknown`]. Gauges stay, and so do resets that were sent as such.
+///
+/// These are the hints with which Prometheus reads its chunks.
+pub fn mark_continued(histograms: &mut [HistogramSample], floats_ms: &[i64]) {
+    let is_counter = |h: &Histogram| !h.is_gauge() && !h.is_stale();
+    for i in 0..histograms.len() {
+        let (before, from) = histograms.split_at_mut(i);
+        let current = &mut from[0];
+        if matches!(current.histogram.reset_hint, ResetHint::Gauge | ResetHint::Reset) {
+            continue;
+        }
+        // What was sent is not asked: the neighbour may be another one than the sender's.
+        current.histogram.reset_hint = ResetHint::Unknown;
+        let Some(previous) = before.last() else { continue };
+        let floats = floats_ms.partition_point(|t| *t <= previous.timestamp_ms);
+        let is_next = floats_ms.get(floats).is_none_or(|t| *t > current.timestamp_ms);
+        if is_next
+            && is_counter(&previous.histogram)
+            && is_counter(&current.histogram)
+            && current.histogram.has_layout_of(&previous.histogram)
+            && !current.histogram.is_reset_after(&previous.histogram)
+        {
+            current.histogram.reset_hint = ResetHint::NotReset;
+        }
+    }
+}
 
 impl Histogram {
+    fn has_layout_of(&self, other: &Self) -> bool {
+        self.schema == other.schema
+            && self.zero_threshold == other.zero_threshold
+            && self.custom_bounds == other.custom_bounds
+    }
+
     /// Whether the counting began anew between an earlier histogram of the series and this one: any count is smaller, or the
     /// buckets have become finer or, with exponential ones, the one around zero narrower. What the hint says goes before;
     /// gauges are compared as if they were counters. A coarser schema or a wider bucket around zero is no reset in itself:

@@ -1,7 +1,7 @@
 //! Which native histograms stand for all of a window.
 
 use super::windows::end_of;
-use model::metric::{Histogram, HistogramSample, is_stale};
+use model::metric::{Histogram, HistogramSample, ResetHint, is_stale};
 
 /// The last one of each window, and of counters the last one before each reset: so what was counted between any two windows
 /// can be told as from all of them. They keep their own times.
@@ -15,10 +15,25 @@ pub(crate) fn kept(all: &[HistogramSample], resolution_ms: i64) -> Vec<Histogram
         all.get(i + 1)
             .is_some_and(|next| is_reset(&all[i].histogram, &next.histogram))
     };
-    (0..all.len())
-        .filter(|i| ends_window(*i) || ends_count(*i))
-        .map(|i| all[i].clone())
-        .collect()
+    let mut kept: Vec<HistogramSample> = Vec::new();
+    let mut next = 0;
+    for i in (0..all.len()).filter(|i| ends_window(*i) || ends_count(*i)) {
+        let mut sample = all[i].clone();
+        // A reset that only the samples between show.
+        let has_between = next > 0 && next < i;
+        if has_between && begins_anew(&all[next - 1].histogram, &all[next].histogram) {
+            sample.histogram.reset_hint = ResetHint::Reset;
+        }
+        kept.push(sample);
+        next = i + 1;
+    }
+    kept
+}
+
+/// Whether a counter was reset, staleness markers aside.
+fn begins_anew(before: &Histogram, after: &Histogram) -> bool {
+    let is_counter = |h: &Histogram| !h.is_gauge() && !h.is_stale();
+    is_counter(before) && is_counter(after) && is_reset(before, after)
 }
 
 /// Whether the second one does not count on where the first one stood. A staleness marker counts as a reset: what was
@@ -30,7 +45,8 @@ fn is_reset(before: &Histogram, after: &Histogram) -> bool {
     if after.is_gauge() {
         return false;
     }
-    before.schema != after.schema
+    after.reset_hint == ResetHint::Reset
+        || before.schema != after.schema
         || before.zero_threshold.to_bits() != after.zero_threshold.to_bits()
         || before.custom_bounds != after.custom_bounds
         || after.count < before.count
@@ -91,12 +107,31 @@ mod tests {
         marker.histogram.sum = stale_nan();
         check(vec![at(10, &[(1, 2.0)]), marker], &[10, 20]);
         let gauge = |mut h: HistogramSample| {
-            h.histogram.reset_hint = model::metric::ResetHint::Gauge;
+            h.histogram.reset_hint = ResetHint::Gauge;
             h
         };
         check(
             vec![gauge(at(10, &[(1, 5.0)])), gauge(at(20, &[(1, 2.0)]))],
             &[20],
         );
+    }
+
+    #[test]
+    fn a_reset_between_is_told() {
+        let check = |counts: &[f64], expected: &[(i64, ResetHint)]| {
+            let all: Vec<_> = (1..).zip(counts).map(|(i, n)| at(10 * i, &[(1, *n)])).collect();
+            let kept = kept(&all, 1000);
+            let hints: Vec<_> = kept
+                .iter()
+                .map(|h| (h.timestamp_ms, h.histogram.reset_hint))
+                .collect();
+            assert_eq!(hints, expected);
+        };
+        use ResetHint::{Reset, Unknown};
+        check(&[1.0, 2.0, 3.0], &[(30, Unknown)]);
+        // The two that are left do not show it.
+        check(&[1.0, 0.0, 3.0], &[(10, Unknown), (30, Reset)]);
+        check(&[5.0, 3.0], &[(10, Unknown), (20, Unknown)]);
+        check(&[5.0, 3.0, 1.0], &[(10, Unknown), (20, Unknown), (30, Unknown)]);
     }
 }

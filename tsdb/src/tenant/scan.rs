@@ -6,6 +6,7 @@ use crate::directory::{KeyHasher, SeriesId, SlotId};
 use crate::rollup::{Asked, Kept, Pieces, Plans};
 use crate::samples::{Damaged, Located, Part, Reader, Run};
 use crate::tombstones::Tombstone;
+use model::metric::mark_continued;
 use model::{Budget, Error, ErrorKind, Labels, Result, ScanBatch, ScanRequest, SeriesData};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -402,7 +403,7 @@ impl Reading {
             run.add_newer(&mut newer);
         }
         let starts = starts(&run);
-        let data = if plan.is_all_raw() {
+        let mut data = if plan.is_all_raw() {
             SeriesData {
                 start_timestamps_ms: starts,
                 labels: found.labels,
@@ -418,6 +419,7 @@ impl Reading {
         if data.timestamps_ms.is_empty() && data.histograms.is_empty() {
             return Ok(None);
         }
+        mark_continued(&mut data.histograms, &data.timestamps_ms);
         let samples = (data.timestamps_ms.len() + data.histograms.len()) as u64;
         self.budget.charge_samples(samples)?;
         self.budget.charge_bytes(samples * 16)?;

@@ -202,3 +202,93 @@ fn custom_bounds_are_compared_where_both_have_them() {
         true,
     );
 }
+
+#[test]
+fn hints_say_what_counts_on() {
+    use ResetHint::{Gauge, NotReset, Reset, Unknown};
+    let check = |cases: &[(Histogram, ResetHint)], floats_ms: &[i64]| {
+        let mut samples: Vec<HistogramSample> = (0..)
+            .zip(cases)
+            .map(|(i, (histogram, _))| HistogramSample {
+                timestamp_ms: 10 * i,
+                start_timestamp_ms: 0,
+                histogram: histogram.clone(),
+            })
+            .collect();
+        mark_continued(&mut samples, floats_ms);
+        let got: Vec<_> = samples.iter().map(|s| s.histogram.reset_hint).collect();
+        let expected: Vec<_> = cases.iter().map(|(_, hint)| *hint).collect();
+        assert_eq!(got, expected);
+    };
+    let counting = |count: f64, reset_hint| Histogram {
+        count,
+        reset_hint,
+        ..Histogram::default()
+    };
+    let of = |count| counting(count, Unknown);
+    check(&[], &[]);
+    check(
+        &[(of(1.0), Unknown), (of(1.0), NotReset), (of(2.0), NotReset)],
+        &[],
+    );
+    check(
+        &[(of(5.0), Unknown), (of(1.0), Unknown), (of(2.0), NotReset)],
+        &[],
+    );
+    // What was sent, and does not hold here.
+    check(
+        &[
+            (counting(5.0, NotReset), Unknown),
+            (counting(1.0, NotReset), Unknown),
+        ],
+        &[],
+    );
+    check(
+        &[
+            (counting(5.0, Reset), Reset),
+            (counting(6.0, Reset), Reset),
+            (of(7.0), NotReset),
+        ],
+        &[],
+    );
+    check(
+        &[
+            (of(1.0), Unknown),
+            (counting(2.0, Gauge), Gauge),
+            (of(3.0), Unknown),
+        ],
+        &[],
+    );
+    let stale = Histogram {
+        sum: super::super::stale_nan(),
+        ..of(2.0)
+    };
+    check(&[(of(1.0), Unknown), (stale, Unknown), (of(3.0), Unknown)], &[]);
+    // Other buckets.
+    check(
+        &[(Histogram { schema: 1, ..of(1.0) }, Unknown), (of(3.0), Unknown)],
+        &[],
+    );
+    check(
+        &[
+            (of(1.0), Unknown),
+            (
+                Histogram {
+                    zero_threshold: 1.0,
+                    ..of(1.0)
+                },
+                Unknown,
+            ),
+        ],
+        &[],
+    );
+    check(
+        &[(custom(&[1.0], &[]), Unknown), (custom(&[2.0], &[]), Unknown)],
+        &[],
+    );
+    // Floats between them.
+    let three = [(of(1.0), Unknown), (of(2.0), Unknown), (of(3.0), NotReset)];
+    check(&three, &[5]);
+    check(&three, &[0, 10, 21]);
+    check(&[(of(1.0), Unknown), (of(2.0), NotReset)], &[-1, 0, 11]);
+}

@@ -1,6 +1,7 @@
 //! The store gives the same answers as the plain store, whatever happens in between.
 
 use super::*;
+use model::metric::ResetHint;
 use model::plain::PlainStore;
 use model::{MatchOp, Matcher};
 use proptest::prelude::*;
@@ -54,7 +55,7 @@ fn any_value() -> impl Strategy<Value = f64> {
 
 fn any_series() -> impl Strategy<Value = Series> {
     let samples = prop::collection::vec((any_time(), any_value()), 0..12);
-    let histograms = prop::collection::vec((any_time(), 0u8..4), 0..2);
+    let histograms = prop::collection::vec((any_time(), 0u8..4, any_hint()), 0..3);
     let starts = prop::option::weighted(
         0.3,
         prop::collection::vec(prop::sample::select(vec![0, 5, 7]), 12),
@@ -65,10 +66,21 @@ fn any_series() -> impl Strategy<Value = Series> {
         series.start_timestamps_ms = starts.unwrap_or_default();
         series.histograms = histograms
             .into_iter()
-            .map(|(t, n)| histogram(t, f64::from(n)))
+            .map(|(t, n, hint)| {
+                let mut sample = histogram(t, f64::from(n));
+                sample.histogram.reset_hint = hint;
+                sample
+            })
             .collect();
         series
     })
+}
+
+fn any_hint() -> impl Strategy<Value = ResetHint> {
+    prop_oneof![
+        4 => Just(ResetHint::Unknown),
+        1 => prop::sample::select(vec![ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge])
+    ]
 }
 
 fn any_step() -> impl Strategy<Value = Step> {

@@ -431,16 +431,19 @@ fn histograms_stay_at_their_own_times() {
     bed.store.compact().unwrap();
     let kept = |resolution| {
         let data = answer(&bed.store, &asking("rate", resolution));
-        let of = data
-            .histograms
-            .iter()
-            .map(|h| ((h.timestamp_ms - time(0)) / 60_000, h.histogram.count));
-        of.collect::<Vec<_>>()
+        let shown = |h: &HistogramSample| {
+            let minute = (h.timestamp_ms - time(0)) / 60_000;
+            (minute, h.histogram.count, h.histogram.reset_hint)
+        };
+        data.histograms.iter().map(shown).collect::<Vec<_>>()
     };
     assert_eq!(kept(Resolution::Auto).len(), 6);
-    // Before the reset, at the end of the first window, and of the second.
-    assert_eq!(kept(Resolution::AtMost(M5)), [(3, 3.0), (5, 4.0), (6, 5.0)]);
-    assert_eq!(kept(Resolution::AtMost(HOUR_MS)), [(3, 3.0), (6, 5.0)]);
+    // Before the reset, at the end of the first window, and of the second. That there was a reset would not show.
+    use model::metric::ResetHint::{NotReset, Reset, Unknown};
+    let of_5m = [(3, 3.0, Unknown), (5, 4.0, Reset), (6, 5.0, NotReset)];
+    assert_eq!(kept(Resolution::AtMost(M5)), of_5m);
+    let of_1h = [(3, 3.0, Unknown), (6, 5.0, Reset)];
+    assert_eq!(kept(Resolution::AtMost(HOUR_MS)), of_1h);
 }
 
 #[test]
