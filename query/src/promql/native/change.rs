@@ -83,7 +83,14 @@ fn extrapolated(kind: Change, samples: &[HistogramSample], window: Window) -> Re
             let factor = sampled.extrapolation_from_zero(first.timestamp_ms);
             match result {
                 Some(mut result) => {
-                    remarks |= add_into(&mut result, &first.histogram, Sign::Plus)?;
+                    match add_into(&mut result, &first.histogram, Sign::Plus) {
+                        Ok(added) => remarks |= added,
+                        Err(Refused::MixedBuckets) => {
+                            remarks |= Remarks::MIXED;
+                            return Ok(Outcome::none(remarks));
+                        }
+                        Err(refused) => return Err(refused),
+                    }
                     remarks.reset_collision = false;
                     (result, factor)
                 }
