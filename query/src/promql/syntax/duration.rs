@@ -83,8 +83,9 @@ impl DurationOp {
 /// More seconds than any duration has: 2^63 nanoseconds.
 const MAX_SECONDS: f64 = 9_223_372_036.854_775;
 
+/// Whether no duration has so many seconds.
 pub(super) fn is_out_of_range(seconds: f64) -> bool {
-    seconds.abs() > MAX_SECONDS
+    seconds.is_nan() || seconds.abs() > MAX_SECONDS
 }
 
 impl Period {

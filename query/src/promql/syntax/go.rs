@@ -172,14 +172,14 @@ pub(super) fn format_number(value: f64) -> String {
     }
 }
 
-/// The shortest digits, with an exponent for what is very large or very small.
+/// The shortest digits, with an exponent below 1e-4 and from 1e6 on.
 pub(super) fn format_short_number(value: f64) -> String {
     let scientific = format!("{value:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else {
         return format_number(value);
     };
     match exponent.parse::<i32>() {
-        Ok(e) if value != 0.0 && !(-4..21).contains(&e) => {
+        Ok(e) if value != 0.0 && !(-4..6).contains(&e) => {
             let sign = if e < 0 { '-' } else { '+' };
             format!("{digits}e{sign}{:02}", e.abs())
         }

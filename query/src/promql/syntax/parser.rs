@@ -61,7 +61,6 @@ impl Context {
 }
 
 struct Parser<'a> {
-    text: &'a str,
     lexer: Lexer<'a>,
     /// The next token, once something has asked for it: errors of the lexer come no sooner than needed.
     peeked: Option<Token<'a>>,
@@ -82,7 +81,6 @@ impl<'a> Parser<'a> {
             return Err(ParseError::new(0, message));
         }
         Ok(Self {
-            text,
             lexer: Lexer::new(text),
             peeked: None,
             last_closing: 0,
@@ -200,7 +198,7 @@ impl<'a> Parser<'a> {
             if let Some(cardinality) = cardinality {
                 self.advance()?;
                 matching.cardinality = cardinality;
-                if self.peek()?.kind == TokenKind::LeftParen {
+                if !starts_expression(self.peek()?.kind) || self.peek()?.kind == TokenKind::LeftParen {
                     matching.include = self.grouping_labels()?;
                 }
             }

@@ -186,7 +186,7 @@ impl VectorSelector {
     }
 }
 
-fn matcher_text(m: &Matcher) -> String {
+pub(super) fn matcher_text(m: &Matcher) -> String {
     let value = go::quote(m.value());
     if go::is_plain_name(m.name()) {
         format!("{}{}{value}", m.name(), m.op().as_str())

@@ -31,6 +31,10 @@ impl<'a> Parser<'a> {
                 let first = signed(op, token, inner)?;
                 self.duration_operators(first, 0)?
             }
+            Some((UnaryOp::Plus, token)) => {
+                let inner = self.duration_primary()?;
+                kept_plus(token, inner)?
+            }
             Some((op, token)) => {
                 let inner = self.duration_primary()?;
                 signed(op, token, inner)?
@@ -148,6 +152,18 @@ fn signed(op: UnaryOp, token: Token<'_>, mut inner: DurationExpr) -> Parse<Durat
         return Ok(inner);
     }
     DurationExpr::new(DurationKind::Unary(op, Box::new(inner)), span)
+}
+
+/// The plus of an offset stays in the tree where it does nothing: so has Prometheus' tree.
+fn kept_plus(token: Token<'_>, inner: DurationExpr) -> Parse<DurationExpr> {
+    if inner.number().is_some() || inner.wrapped {
+        return signed(UnaryOp::Plus, token, inner);
+    }
+    let span = Span {
+        start: token.start,
+        end: inner.span.end,
+    };
+    DurationExpr::new(DurationKind::Unary(UnaryOp::Plus, Box::new(inner)), span)
 }
 
 /// Marks that it stood in parentheses, so that it is printed so.
