@@ -231,7 +231,7 @@ impl<'a> Translator<'a> {
     fn perl_group(&mut self) -> Result<(), String> {
         let group = self.rest;
         let name = group.strip_prefix("(?P<").or_else(|| group.strip_prefix("(?<"));
-        if let Some(name) = name {
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
             let Some(end) = name.find('>') else {
                 return wrong("invalid named capture", group);
             };

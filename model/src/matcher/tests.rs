@@ -135,6 +135,7 @@ fn what_re2_refuses_is_refused_in_its_words() {
     check("(?i-)", "invalid or unsupported Perl syntax: `(?i-)`");
     check("(?x)a", "invalid or unsupported Perl syntax: `(?x`");
     check("(?P<a-b>c)", "invalid named capture: `(?P<a-b>`");
+    check("(?<", "invalid or unsupported Perl syntax: `(?<`");
     check("(?P<a", "invalid named capture: `(?P<a`");
     let deep = "(".repeat(2000);
     check(&deep, &format!("expression nests too deeply: `{deep}`"));
