@@ -2,6 +2,7 @@
 
 mod random;
 mod second_opinion;
+mod shared;
 
 use super::*;
 use proptest::prelude::*;
