@@ -107,7 +107,7 @@ impl Matcher {
 /// # Errors
 /// `BadData`, in Go's words.
 pub fn anchored_regex(expression: &str) -> Result<regex::Regex> {
-    let pattern = re2::translate(expression, Dot::Everything).map_err(invalid)?;
+    let pattern = re2::translate(expression, Dot::Everything).map_err(|e| invalid(&e))?;
     compile(&format!("^(?s:{pattern})$"), expression)
 }
 
@@ -116,11 +116,11 @@ pub fn anchored_regex(expression: &str) -> Result<regex::Regex> {
 /// # Errors
 /// `BadData`, in Go's words.
 pub fn search_regex(expression: &str) -> Result<regex::Regex> {
-    let pattern = re2::translate(expression, Dot::InLine).map_err(invalid)?;
+    let pattern = re2::translate(expression, Dot::InLine).map_err(|e| invalid(&e))?;
     compile(&pattern, expression)
 }
 
-fn invalid(problem: String) -> Error {
+fn invalid(problem: &str) -> Error {
     Error::bad_data(format!("error parsing regexp: {problem}"))
 }
 
@@ -130,9 +130,9 @@ fn compile(pattern: &str, expression: &str) -> Result<regex::Regex> {
         .nest_limit(REGEX_NESTING)
         .build()
         .map_err(|e| match e {
-            regex::Error::CompiledTooBig(_) => invalid(format!("expression too large: `{expression}`")),
+            regex::Error::CompiledTooBig(_) => invalid(&format!("expression too large: `{expression}`")),
             // The translation knows all that RE2 refuses; this is what RE2 takes and the crate does not.
-            e => invalid(format!("{e}: `{expression}`")),
+            e => invalid(&format!("{e}: `{expression}`")),
         })
 }
 

@@ -12,6 +12,7 @@ mod pretty;
 mod print;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use duration::{DurationExpr, DurationKind, DurationOp, Period};
 pub use functions::{Function, function, functions};

@@ -5,8 +5,9 @@ mod selectors;
 
 use super::duration::too_deep;
 use super::go;
-use super::lexer::{Lexer, Token, TokenKind};
+use super::lexer::Lexer;
 use super::operators::{AggregateOp, BinaryOp, POWER, UnaryOp};
+use super::token::{Token, TokenKind};
 use super::{
     Aggregate, Binary, Call, Cardinality, Expr, MAX_DEPTH, MAX_TEXT_BYTES, Matching, Node, Number,
     ParseError, Span, VectorSelector, function,
@@ -64,7 +65,7 @@ struct Parser<'a> {
     lexer: Lexer<'a>,
     /// The next token, once something has asked for it: errors of the lexer come no sooner than needed.
     peeked: Option<Token<'a>>,
-    /// Where the last closing bracket, number or duration ends; `Prometheus` ends some spans there.
+    /// Where the last closing bracket, number or duration ends; Prometheus ends some spans there.
     last_closing: usize,
     context: Context,
     /// How deep the functions of the parser are in each other.

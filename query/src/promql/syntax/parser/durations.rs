@@ -2,8 +2,8 @@
 
 use super::{Parse, Parser};
 use crate::promql::syntax::duration::{DurationExpr, DurationKind, DurationOp, Period, is_out_of_range};
-use crate::promql::syntax::lexer::{Token, TokenKind};
 use crate::promql::syntax::operators::{BinaryOp, POWER, UnaryOp};
+use crate::promql::syntax::token::{Token, TokenKind};
 use crate::promql::syntax::{ParseError, Span};
 
 impl<'a> Parser<'a> {

@@ -2,8 +2,8 @@
 
 use super::{Context, Parse, Parser, new_expr, span_of, unexpected_in, unquote};
 use crate::promql::syntax::go;
-use crate::promql::syntax::lexer::{Token, TokenKind};
 use crate::promql::syntax::operators::{BinaryOp, UnaryOp};
+use crate::promql::syntax::token::{Token, TokenKind};
 use crate::promql::syntax::{
     At, Expr, MatrixSelector, Node, ParseError, Period, Span, Subquery, VectorSelector,
 };
