@@ -37,7 +37,7 @@ pub(super) fn translate(expression: &str, dot: Dot) -> Result<String, String> {
         rest: expression,
         out: String::with_capacity(expression.len() + 8),
         flags,
-        written: Some(flags),
+        written: flags,
         groups: Vec::new(),
         copies: 1,
         last: None,
@@ -70,7 +70,7 @@ struct Atom {
 struct Group {
     start: usize,
     flags: Flags,
-    written: Option<Flags>,
+    written: Flags,
     copies: u32,
 }
 
@@ -80,8 +80,8 @@ struct Translator<'a> {
     out: String,
     /// The flags at this place.
     flags: Flags,
-    /// The flags that the result has at this place, where they are known.
-    written: Option<Flags>,
+    /// The flags that the result has at this place.
+    written: Flags,
     groups: Vec<Group>,
     /// The most copies of anything in the group at hand.
     copies: u32,
@@ -113,8 +113,7 @@ impl<'a> Translator<'a> {
                 '|' => {
                     self.rest = &self.rest[1..];
                     self.out.push('|');
-                    self.written = None;
-                    self.last = None;
+                    self.finish_atom();
                 }
                 '^' | '$' | '.' => {
                     self.rest = &self.rest[1..];
@@ -153,10 +152,10 @@ impl<'a> Translator<'a> {
 
     /// Writes the flags where they have changed.
     fn sync_flags(&mut self) {
-        if self.written == Some(self.flags) {
+        if self.written == self.flags {
             return;
         }
-        self.written = Some(self.flags);
+        self.written = self.flags;
         let Flags {
             fold_case,
             multi_line,
@@ -179,7 +178,14 @@ impl<'a> Translator<'a> {
         write!(self.out, "(?{on}{minus}{off})").expect("a string takes all that is written to it");
     }
 
+    /// Counts the copies of the last atom, which nothing repeats any more.
+    fn finish_atom(&mut self) {
+        if let Some(atom) = self.last.take() {
+            self.copies = self.copies.max(atom.copies);
+        }
+    }
     fn atom(&mut self, write: impl FnOnce(&mut String)) {
+        self.finish_atom();
         self.sync_flags();
         let start = self.out.len();
         write(&mut self.out);
@@ -199,6 +205,7 @@ impl<'a> Translator<'a> {
         if self.groups.len() >= MAX_NESTING {
             return wrong("expression nests too deeply", self.whole);
         }
+        self.finish_atom();
         self.sync_flags();
         self.groups.push(Group {
             start: self.out.len(),
@@ -207,13 +214,13 @@ impl<'a> Translator<'a> {
             copies: std::mem::replace(&mut self.copies, 1),
         });
         self.out.push_str(how);
-        self.last = None;
         Ok(())
     }
     fn close(&mut self) -> Result<(), String> {
         let Some(group) = self.groups.pop() else {
             return wrong("unexpected )", self.whole);
         };
+        self.finish_atom();
         self.rest = &self.rest[1..];
         self.out.push(')');
         self.flags = group.flags;
@@ -223,7 +230,7 @@ impl<'a> Translator<'a> {
             copies: self.copies,
             repeated: false,
         });
-        self.copies = self.copies.max(group.copies);
+        self.copies = group.copies;
         Ok(())
     }
 
@@ -313,7 +320,6 @@ impl<'a> Translator<'a> {
             atom.copies = if max == Some(0) { 1 } else { product };
         }
         atom.repeated = true;
-        self.copies = self.copies.max(atom.copies);
         self.out.push_str(shown);
         Ok(())
     }

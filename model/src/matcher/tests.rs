@@ -65,6 +65,8 @@ fn expressions_mean_what_they_mean_in_re2() {
     check("^*a", &["a"], &[]);
     check("a(?i)*", &["aaa"], &["A"]);
     check("a*(?i)?", &["", "aa"], &[]);
+    check("a+(?i)?b", &["b", "aab"], &["Ab"]);
+    check("((a{1000}){0}){1000}", &[""], &["a"]);
     check("(?U)a+?", &["aa"], &[]);
     check("(?i)straße|k", &["STRAßE", "K", "\u{212a}"], &[]);
     check("(?i:a)b", &["Ab"], &["AB"]);

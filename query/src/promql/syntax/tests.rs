@@ -98,6 +98,7 @@ fn json_has_the_members_of_prometheus() {
             .contains("\"\\n\\u0001é\\\"\\u2028\""),
         "texts are escaped"
     );
+    assert!(parse("'a&b'").unwrap().to_json().contains("a\\u0026b"));
     let fill = |text: &str| parse(&format!("a + fill({text}) b")).unwrap().to_json();
     assert!(fill("1e-9").contains("\"lhs\":1e-9"), "{}", fill("1e-9"));
     assert!(fill("1e21").contains("\"lhs\":1e+21"), "{}", fill("1e21"));
@@ -107,6 +108,35 @@ fn json_has_the_members_of_prometheus() {
         fill("1e20")
     );
     assert!(fill("Inf").contains("\"lhs\":null"), "{}", fill("Inf"));
+}
+
+/// The expression with parentheses around each operator.
+fn grouped(expr: &Expr) -> String {
+    match expr.node() {
+        Node::Binary(b) => format!("({} {} {})", grouped(&b.left), b.op.as_str(), grouped(&b.right)),
+        Node::Unary(op, e) => format!("({}{})", op.as_str(), grouped(e)),
+        _ => expr.to_string(),
+    }
+}
+
+#[test]
+fn operators_bind_by_precedence() {
+    let check = |text: &str, expected: &str| assert_eq!(grouped(&parse(text).unwrap()), expected, "{text}");
+    check("a or b and c", "(a or (b and c))");
+    check("a and b or c unless d", "((a and b) or (c unless d))");
+    check("a unless b and c", "((a unless b) and c)");
+    check("a and b == c", "(a and (b == c))");
+    check("a > b + c", "(a > (b + c))");
+    check("a </ b >/ c != d", "(((a </ b) >/ c) != d)");
+    check("a + b * c - d", "((a + (b * c)) - d)");
+    check("a * b / c % d atan2 e", "((((a * b) / c) % d) atan2 e)");
+    check("a ^ b ^ c * d", "((a ^ (b ^ c)) * d)");
+    check("-a ^ b * c", "((-(a ^ b)) * c)");
+    check("a * -b + c", "((a * (-b)) + c)");
+    check("a ^ -b ^ c", "(a ^ (-(b ^ c)))");
+    check("-a offset 5m", "(-a offset 5m)");
+    check("a + b offset 5m + c", "((a + b offset 5m) + c)");
+    check("a offset -5m ^ 2", "(a offset -5m ^ 2)");
 }
 
 #[test]
@@ -136,6 +166,9 @@ fn numbers_are_read_as_in_go() {
     check("-iNF", f64::NEG_INFINITY);
     check("1h30m", 5400.0);
     check("-1d5ms", -86_400.005);
+    for text in ["5m5m", "1s1m", "5m1"] {
+        assert!(error(text).contains(" duration "), "{text}");
+    }
     assert!(matches!(parse("NaN").unwrap().node(), Node::Number(n) if n.value.is_nan()));
 }
 

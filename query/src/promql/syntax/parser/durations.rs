@@ -1,6 +1,6 @@
 //! Durations of ranges, steps and offsets.
 
-use super::{Parse, Parser};
+use super::{Parse, Parser, span_of};
 use crate::promql::syntax::duration::{DurationExpr, DurationKind, DurationOp, Period, is_out_of_range};
 use crate::promql::syntax::operators::{BinaryOp, POWER, UnaryOp};
 use crate::promql::syntax::token::{Token, TokenKind};
@@ -30,6 +30,14 @@ impl<'a> Parser<'a> {
                 let inner = self.nested(|p| p.duration(POWER))?;
                 let first = signed(op, token, inner)?;
                 self.duration_operators(first, 0)?
+            }
+            Some((op, token)) if matches!(self.peek()?.kind, TokenKind::Number | TokenKind::Duration) => {
+                let span = span_of(self.peek()?);
+                let number = self.number()?;
+                if is_out_of_range(number.value) {
+                    return Err(ParseError::new(token.start, "duration out of range"));
+                }
+                signed(op, token, DurationExpr::new(DurationKind::Number(number), span)?)?
             }
             Some((UnaryOp::Plus, token)) => {
                 let inner = self.duration_primary()?;
@@ -91,7 +99,7 @@ impl<'a> Parser<'a> {
                 if is_out_of_range(number.value) {
                     return Err(ParseError::new(token.start, "duration out of range"));
                 }
-                let span = super::span_of(token);
+                let span = span_of(token);
                 return DurationExpr::new(DurationKind::Number(number), span);
             }
             TokenKind::LeftParen => {
@@ -156,7 +164,7 @@ fn signed(op: UnaryOp, token: Token<'_>, mut inner: DurationExpr) -> Parse<Durat
 
 /// The plus of an offset stays in the tree where it does nothing: so has Prometheus' tree.
 fn kept_plus(token: Token<'_>, inner: DurationExpr) -> Parse<DurationExpr> {
-    if inner.number().is_some() || inner.wrapped {
+    if inner.wrapped {
         return signed(UnaryOp::Plus, token, inner);
     }
     let span = Span {
