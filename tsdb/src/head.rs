@@ -318,6 +318,17 @@ impl Head {
     /// Copies what a series has in a range of times, both included, into an empty run: ascending, one sample per
     /// time. Returns how many samples a later one with another value superseded, as far as that shows here.
     pub(crate) fn copy(&self, id: SeriesId, slot: Option<SlotId>, range: (i64, i64), into: &mut Run) -> u64 {
+        self.copy_with_lead(id, slot, range, 0, into)
+    }
+    /// As [`Head::copy`], with the histograms of some time before the range, too.
+    pub(crate) fn copy_with_lead(
+        &self,
+        id: SeriesId,
+        slot: Option<SlotId>,
+        range: (i64, i64),
+        lead_ms: i64,
+        into: &mut Run,
+    ) -> u64 {
         let (times, values) = (&mut into.times, &mut into.values);
         self.each_sample(id, slot, &mut |time, value| {
             if range.0 <= time && time <= range.1 {
@@ -333,7 +344,8 @@ impl Head {
         }
         if let Some(extra) = extra {
             extra.copy_starts(into);
-            replaced += extra.copy_histograms(range, &mut into.histograms);
+            let with_lead = (range.0.saturating_sub(lead_ms), range.1);
+            replaced += extra.copy_histograms(with_lead, &mut into.histograms);
             let exemplars = extra.exemplars.iter();
             into.exemplars.extend(
                 exemplars

@@ -64,6 +64,8 @@ pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) time: TimeShift,
     pub(crate) extension: Option<Extension>,
+    /// Whether hints are found out for histograms of which nobody says whether they count on.
+    pub(crate) finds_resets: bool,
 }
 
 /// How a selector looks beyond its range for the values at its ends.

@@ -235,7 +235,7 @@ fn with_quantile(column: Column, label: &str, q: &[f64]) -> Vec<Column> {
 
 /// A number as OpenMetrics writes it: there is a point or an exponent in it.
 fn open_metrics_number(value: f64) -> String {
-    match go::shortest(value) {
+    match go::format_short_number(value) {
         text if value.is_finite() && !text.contains(['.', 'e']) => format!("{text}.0"),
         text => text,
     }

@@ -102,6 +102,7 @@ impl Asked {
             matchers,
             time,
             extension: None,
+            finds_resets: false,
         }))
     }
 

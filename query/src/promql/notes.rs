@@ -140,7 +140,7 @@ impl Notes {
                 place,
                 format_args!(
                     "quantile value should be between 0 and 1, got {}",
-                    go::shortest(*q)
+                    go::format_short_number(*q)
                 ),
             );
         }
@@ -150,7 +150,7 @@ impl Notes {
         for r in values.iter().filter(|r| r.abs() > 1.0) {
             let text = format!(
                 "ratio value should be between -1 and 1, got {}, capping to {}",
-                go::shortest(*r),
+                go::format_short_number(*r),
                 r.signum()
             );
             self.warn(place, text);
@@ -406,9 +406,9 @@ impl Note {
             Detail::Times(times) => format!("{text} ({times} occurrences){place}"),
             Detail::Forced(f) => format!(
                 "{text}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}{place}",
-                go::shortest(f.bounds.0),
-                go::shortest(f.bounds.1),
-                go::two_digits(f.difference),
+                go::format_short_number(f.bounds.0),
+                go::format_short_number(f.bounds.1),
+                go::format_two_digits(f.difference),
                 f.samples,
                 utc(f.times_ms.0),
                 utc(f.times_ms.1)

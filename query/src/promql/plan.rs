@@ -42,7 +42,8 @@ impl Times {
 /// # Errors
 /// `BadData` when it does not parse, or makes no sense at these times.
 pub(crate) fn plan(text: &str, times: Times) -> Result<Expr> {
-    let expr = Planner { times }.expr(&syntax::parse(text)?)?;
+    let mut expr = Planner { times }.expr(&syntax::parse(text)?)?;
+    mark_finding(&mut expr, Some(false));
     Ok(mark_invariant(expr))
 }
 
@@ -94,6 +95,7 @@ impl Planner {
             matchers: s.matchers.clone(),
             time: self.time_shift(s.at, &s.offset)?,
             extension,
+            finds_resets: false,
         })
     }
 
@@ -183,6 +185,32 @@ impl RangeFunction {
     /// Which argument is the range vector.
     pub(crate) fn range_argument(self) -> usize {
         usize::from(self == Self::Quantile)
+    }
+}
+
+/// Marks the selectors whose histograms are only asked for their count, sum or mean: there Prometheus compares each with
+/// the one before. `finds` is `None` below what looks at buckets or at chosen samples.
+fn mark_finding(expr: &mut Expr, finds: Option<bool>) {
+    match &mut expr.node {
+        Node::Number(_) | Node::Text(_) => {}
+        Node::Selector(s) => s.finds_resets = finds == Some(true),
+        Node::Range(r) => r.selector.finds_resets = finds == Some(true),
+        Node::Subquery(s) => mark_finding(&mut s.expr, None),
+        Node::StepInvariant(e) | Node::Negate(e) => mark_finding(e, finds),
+        Node::Binary(b) => {
+            let finds = finds.filter(|_| !b.op.is_trim());
+            mark_finding(&mut b.left, finds);
+            mark_finding(&mut b.right, finds);
+        }
+        Node::Aggregate(a) => mark_finding(&mut a.expr, finds),
+        Node::Call(c) => {
+            let finds = match c.name {
+                "histogram_count" | "histogram_sum" | "histogram_avg" => finds.map(|_| true),
+                "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => None,
+                _ => finds,
+            };
+            c.args.iter_mut().for_each(|arg| mark_finding(arg, finds));
+        }
     }
 }
 

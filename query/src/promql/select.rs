@@ -2,6 +2,7 @@
 
 use super::ast::{Extension, Place, Selector};
 use super::eval::Evaluator;
+use super::native;
 use super::window::{extended, widened};
 use crate::columns::aggregate::Sink;
 use crate::columns::{ABSENT, Column, Element, Steps};
@@ -59,7 +60,7 @@ impl Evaluator<'_> {
         let all_exact = scan.predicates.iter().all(|a| *a == Answer::Exact);
         for batch in scan.batches {
             self.budget.check()?;
-            let series = match batch? {
+            let mut series = match batch? {
                 ScanBatch::Rows(series) => series,
                 ScanBatch::Aggregated(_) => {
                     return Err(Error::internal(
@@ -74,6 +75,9 @@ impl Evaluator<'_> {
                     .any(|m| !m.matches_labels(&series.labels))
             {
                 continue;
+            }
+            if selector.finds_resets {
+                native::detect_hints(&mut series.histograms);
             }
             each(series)?;
         }

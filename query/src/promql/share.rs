@@ -12,8 +12,23 @@ use std::collections::{HashMap, HashSet};
 #[derive(Default)]
 pub(crate) struct Shared<'a> {
     /// The texts of the largest parts that occur more than once.
-    repeated: HashSet<&'a str>,
-    done: RefCell<HashMap<(&'a str, Steps), Done>>,
+    repeated: HashSet<Key<'a>>,
+    done: RefCell<HashMap<(Key<'a>, Steps), Done>>,
+}
+
+/// Text, and whether a selector in it finds resets, which is up to what is around it.
+type Key<'a> = (&'a str, bool);
+
+fn key<'a>(expr: &Expr, query: &'a str) -> Key<'a> {
+    (expr.text(query), finds_resets(expr))
+}
+
+fn finds_resets(expr: &Expr) -> bool {
+    match &expr.node {
+        Node::Selector(s) => s.finds_resets,
+        Node::Range(r) => r.selector.finds_resets,
+        _ => expr.children().into_iter().any(finds_resets),
+    }
 }
 
 /// A part that was evaluated.
@@ -49,9 +64,9 @@ fn reads(expr: &Expr) -> bool {
     )
 }
 
-fn count<'a>(expr: &Expr, query: &'a str, counts: &mut HashMap<&'a str, usize>) {
+fn count<'a>(expr: &Expr, query: &'a str, counts: &mut HashMap<Key<'a>, usize>) {
     if reads(expr) {
-        *counts.entry(expr.text(query)).or_default() += 1;
+        *counts.entry(key(expr, query)).or_default() += 1;
     }
     for child in expr.children() {
         count(child, query, counts);
@@ -62,17 +77,17 @@ fn mark<'a>(
     expr: &Expr,
     query: &'a str,
     of_parent: usize,
-    counts: &HashMap<&'a str, usize>,
-    repeated: &mut HashSet<&'a str>,
+    counts: &HashMap<Key<'a>, usize>,
+    repeated: &mut HashSet<Key<'a>>,
 ) {
-    let text = expr.text(query);
+    let key = key(expr, query);
     let own = match reads(expr) {
-        true => counts.get(text).copied().unwrap_or(1),
+        true => counts.get(&key).copied().unwrap_or(1),
         false => of_parent,
     };
     // What occurs as often as what it is part of is evaluated with it.
     if reads(expr) && own > of_parent {
-        repeated.insert(text);
+        repeated.insert(key);
     }
     for child in expr.children() {
         mark(child, query, own, counts, repeated);
@@ -82,7 +97,7 @@ fn mark<'a>(
 impl Evaluator<'_> {
     /// Whether a part occurs more than once.
     pub(crate) fn is_repeated(&self, expr: &Expr) -> bool {
-        self.shared.repeated.contains(expr.text(self.query))
+        !self.shared.repeated.is_empty() && self.shared.repeated.contains(&key(expr, self.query))
     }
     /// Evaluates a vector once for all its occurrences.
     pub(crate) fn once(
@@ -91,11 +106,11 @@ impl Evaluator<'_> {
         steps: Steps,
         evaluate: impl FnOnce() -> Result<Vec<Column>>,
     ) -> Result<Vec<Column>> {
-        let text = expr.text(self.query);
-        let Some(text) = self.shared.repeated.get(text) else {
+        if !self.is_repeated(expr) {
             return evaluate();
-        };
-        if let Some(done) = self.shared.done.borrow().get(&(*text, steps)) {
+        }
+        let key = (key(expr, self.query), steps);
+        if let Some(done) = self.shared.done.borrow().get(&key) {
             self.notes
                 .borrow_mut()
                 .take_over(&done.notes, done.place, expr.place);
@@ -116,7 +131,7 @@ impl Evaluator<'_> {
             notes,
             place: expr.place,
         };
-        self.shared.done.borrow_mut().insert((*text, steps), done);
+        self.shared.done.borrow_mut().insert(key, done);
         Ok(columns)
     }
 
@@ -135,7 +150,8 @@ mod tests {
     fn the_largest_repeated_parts_are_found() {
         let check = |query: &str, expected: &[&str]| {
             let expr = plan(query, Times::at(0)).unwrap();
-            let mut found: Vec<&str> = Shared::of(&expr, query).repeated.into_iter().collect();
+            let repeated = Shared::of(&expr, query).repeated.into_iter();
+            let mut found: Vec<&str> = repeated.map(|(text, _)| text).collect();
             found.sort_unstable();
             assert_eq!(found, expected, "{query}");
         };
@@ -146,6 +162,7 @@ mod tests {
             "rate(a[5m]) + sum(rate(a[5m])) + sum(rate(a[5m]))",
             &["rate(a[5m])", "sum(rate(a[5m]))"],
         );
+        check("histogram_count(a) / histogram_quantile(0.5, a)", &[]);
         check("1 + 1", &[]);
     }
 }

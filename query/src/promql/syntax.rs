@@ -3,7 +3,6 @@
 mod check;
 mod duration;
 mod functions;
-mod go;
 mod json;
 mod lexer;
 mod operators;

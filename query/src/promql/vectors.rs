@@ -98,7 +98,7 @@ pub(crate) fn sorted(mut columns: Vec<Column>, steps: Steps, descending: bool) -
 pub(crate) fn element_text(element: Element<'_>) -> String {
     match element {
         Element::Absent => String::new(),
-        Element::Float(value) => go::plain(value),
+        Element::Float(value) => go::format_number(value),
         Element::Histogram(histogram) => histogram.to_string(),
     }
 }

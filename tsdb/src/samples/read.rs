@@ -30,6 +30,8 @@ pub(crate) struct Reader {
     columns: Window,
     times: Times,
     fresh: Run,
+    /// Histograms of so long before a range are read, too.
+    lead_ms: i64,
 }
 
 impl Reader {
@@ -47,7 +49,13 @@ impl Reader {
             columns: Window::default(),
             times: Times::default(),
             fresh: Run::default(),
+            lead_ms: 0,
         }
+    }
+    /// The same, that reads the histograms of some time before a range, too: what one counts is compared with the one before.
+    pub(crate) fn with_lead(mut self, lead_ms: i64) -> Self {
+        self.lead_ms = lead_ms;
+        self
     }
     /// Bytes read from the file since this was last asked.
     pub(crate) fn take_bytes_read(&mut self) -> u64 {
@@ -89,6 +97,7 @@ impl Reader {
             offset += u64::from(run.bytes);
         }
         if located.extras.as_ref().is_some_and(|e| e.histograms > 0) {
+            let range_ms = (range_ms.0.saturating_sub(self.lead_ms), range_ms.1);
             replaced += self.read_histograms(opened, located, range_ms, into, damaged)?;
         }
         Ok(replaced)

@@ -87,7 +87,7 @@ impl Tenant {
             if look_in_head && state.head.has_any(*id, slot, range) {
                 let mut run = Run::default();
                 if with_points {
-                    state.head.copy(*id, slot, range, &mut run);
+                    state.head.copy_with_lead(*id, slot, range, LEAD_MS, &mut run);
                 }
                 head = Some(run);
             }
@@ -351,6 +351,9 @@ impl Found {
     }
 }
 
+/// Histograms of so long before a range are looked at, for the hint whether the first one of it counts on.
+const LEAD_MS: i64 = 5 * 60_000;
+
 /// Hands out the found series, each whole.
 struct Reading {
     look: Look,
@@ -374,7 +377,8 @@ impl Reading {
         let raw_range = plan.raw_range();
         for (number, located) in &found.parts {
             let part = &self.look.parts[*number as usize];
-            let reader = self.readers[*number as usize].get_or_insert_with(|| Reader::new(part.clone()));
+            let reader = || Reader::new(part.clone()).with_lead(LEAD_MS);
+            let reader = self.readers[*number as usize].get_or_insert_with(reader);
             let (context, budget) = (&self.context, &self.budget);
             let mut damaged = |e| context.damaged(part, budget, e);
             let (meta, deletions) = (&part.entry.meta, &self.look.deletions[*number as usize]);
@@ -395,7 +399,9 @@ impl Reading {
         if let Some(frozen) = &self.look.frozen {
             for (id, slot) in &found.frozen {
                 let mut newer = Run::default();
-                frozen.head.copy(*id, *slot, raw_range, &mut newer);
+                frozen
+                    .head
+                    .copy_with_lead(*id, *slot, raw_range, LEAD_MS, &mut newer);
                 run.add_newer(&mut newer);
             }
         }
@@ -403,7 +409,9 @@ impl Reading {
             run.add_newer(&mut newer);
         }
         let starts = starts(&run);
-        let mut data = if plan.is_all_raw() {
+        let data = if plan.is_all_raw() {
+            mark_continued(&mut run.histograms, &run.times);
+            run.histograms.retain(|h| h.timestamp_ms >= raw_range.0);
             SeriesData {
                 start_timestamps_ms: starts,
                 labels: found.labels,
@@ -414,12 +422,13 @@ impl Reading {
             }
         } else {
             let joined = pieces.join(&run, &starts, self.asked, plan);
-            joined.into_data(found.labels, rolled_up)
+            let mut data = joined.into_data(found.labels, rolled_up);
+            mark_continued(&mut data.histograms, &data.timestamps_ms);
+            data
         };
         if data.timestamps_ms.is_empty() && data.histograms.is_empty() {
             return Ok(None);
         }
-        mark_continued(&mut data.histograms, &data.timestamps_ms);
         let samples = (data.timestamps_ms.len() + data.histograms.len()) as u64;
         self.budget.charge_samples(samples)?;
         self.budget.charge_bytes(samples * 16)?;

@@ -1,8 +1,9 @@
 //! Checks on the whole tree: kinds, numbers of arguments, what may be matched how.
 
 use super::{
-    Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, Kind, Node, ParseError, Span, VectorSelector, go,
+    Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, Kind, Node, ParseError, Span, VectorSelector,
 };
+use crate::go;
 use model::Matcher;
 use model::labels::METRIC_NAME;
 

@@ -2,8 +2,9 @@
 
 use super::{
     Aggregate, At, Binary, Call, Cardinality, DurationExpr, DurationKind, Expr, Kind, MatrixSelector, Node,
-    Period, Subquery, VectorSelector, go,
+    Period, Subquery, VectorSelector,
 };
+use crate::go;
 use model::Matcher;
 use std::fmt::Write;
 

@@ -1,8 +1,9 @@
 //! From text to tokens.
 
+use super::ParseError;
 use super::operators::BinaryOp;
 use super::token::{Token, TokenKind, keyword};
-use super::{ParseError, go};
+use crate::go;
 
 /// Which characters may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,6 @@ mod durations;
 mod selectors;
 
 use super::duration::too_deep;
-use super::go;
 use super::lexer::Lexer;
 use super::operators::{AggregateOp, BinaryOp, POWER, UnaryOp};
 use super::token::{Token, TokenKind};
@@ -12,6 +11,7 @@ use super::{
     Aggregate, Binary, Call, Cardinality, Expr, MAX_DEPTH, MAX_TEXT_BYTES, Matching, Node, Number,
     ParseError, Span, VectorSelector, function,
 };
+use crate::go;
 use model::Matcher;
 
 type Parse<T> = Result<T, ParseError>;

@@ -2,8 +2,9 @@
 
 use super::{
     Aggregate, At, Binary, Cardinality, DurationExpr, DurationKind, Expr, MatrixSelector, Node, Number,
-    Period, Subquery, UnaryOp, VectorSelector, go,
+    Period, Subquery, UnaryOp, VectorSelector,
 };
+use crate::go;
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
 use std::fmt::{Display, Formatter, Result};

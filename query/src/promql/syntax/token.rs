@@ -1,7 +1,7 @@
 //! Tokens: their kinds, the keywords, and what they are called in errors.
 
-use super::go;
 use super::operators::{AggregateOp, BinaryOp};
+use crate::go;
 
 /// The kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

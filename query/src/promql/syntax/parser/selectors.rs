@@ -1,7 +1,7 @@
 //! Selectors, their modifiers, and lists of labels.
 
 use super::{Context, Parse, Parser, new_expr, span_of, unexpected_in, unquote};
-use crate::promql::syntax::go;
+use crate::go;
 use crate::promql::syntax::operators::{BinaryOp, UnaryOp};
 use crate::promql::syntax::token::{Token, TokenKind};
 use crate::promql::syntax::{
