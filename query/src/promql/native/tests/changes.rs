@@ -169,6 +169,21 @@ fn rates_have_the_coarsest_schema() {
         window(0, 2 * MINUTE_MS),
         "schema:-1 count:12 buckets:[3 9]",
     );
+    // Also of a sample between that has no part in the result.
+    let samples = minutes(
+        0,
+        &[
+            "schema:1 count:2 buckets:[1 1]",
+            "schema:-1 count:5 buckets:[2 3]",
+            "schema:1 count:9 buckets:[2 3 4] counter_reset_hint:not_reset",
+        ],
+    );
+    check(
+        Increase,
+        &samples,
+        window(0, 2 * MINUTE_MS),
+        "schema:-1 count:7 buckets:[1 6]",
+    );
 }
 
 #[test]
