@@ -182,9 +182,13 @@ impl PlainStore {
             if wanted(tenant, labels) && samples.range(start..=end).next().is_some() {
                 let data = found.entry(labels.clone()).or_default();
                 data.labels = labels.clone();
-                data.histograms
-                    .extend(samples.range(start..=end).map(|(_, h)| h.clone()));
-                metric::mark_continued(&mut data.histograms, &data.timestamps_ms);
+                // The first one is told from the one before the range.
+                let before = samples.range(..start).next_back();
+                let all = before.into_iter().chain(samples.range(start..=end));
+                let mut all: Vec<_> = all.map(|(_, h)| h.clone()).collect();
+                metric::mark_continued(&mut all, &data.timestamps_ms);
+                all.retain(|h| h.timestamp_ms >= start);
+                data.histograms = all;
             }
         }
         found.into_values().collect()

@@ -8,7 +8,7 @@ mod rollups;
 mod simulation;
 
 use super::*;
-use model::metric::{Histogram, HistogramSample};
+use model::metric::{Histogram, HistogramSample, ResetHint};
 use model::{Budget, ManualClock, Metrics, Origin, Predicate, Sample, ScanBatch, Series, TimeRange};
 use std::future::Future;
 use std::pin::pin;
@@ -124,10 +124,16 @@ type Row = (Labels, Vec<(i64, u64)>, Vec<HistogramSample>, Vec<i64>);
 fn rows(store: &dyn Read<SeriesData>, request: &ScanRequest) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for batch in store.scan(request)?.batches {
-        let ScanBatch::Rows(data) = batch? else {
+        let ScanBatch::Rows(mut data) = batch? else {
             panic!("nobody asked for an aggregation")
         };
         let bits = data.values.iter().map(|v| v.to_bits());
+        if let Some(first) = data.histograms.first_mut()
+            && first.histogram.reset_hint == ResetHint::NotReset
+        {
+            // The first one is told from one before the range only where that is near, and not deleted.
+            first.histogram.reset_hint = ResetHint::Unknown;
+        }
         rows.push((
             data.labels,
             data.timestamps_ms.into_iter().zip(bits).collect(),

@@ -1,7 +1,6 @@
 //! The store gives the same answers as the plain store, whatever happens in between.
 
 use super::*;
-use model::metric::ResetHint;
 use model::plain::PlainStore;
 use model::{MatchOp, Matcher};
 use proptest::prelude::*;

@@ -650,3 +650,53 @@ const KEPT: [(&str, &[u8]); 5] = [
         include_bytes!("../../../testdata/v2/00000000000000000002.wal"),
     ),
 ];
+
+#[test]
+fn a_histogram_says_whether_it_counts_on() {
+    use ResetHint::{NotReset, Reset, Unknown};
+    let fs = FaultyFs::new(1);
+    let mut store = open_with(&fs, options(), &clock()).unwrap();
+    let sent = |i: i64, count: f64, reset_hint| {
+        let mut sample = histogram(at(i), count);
+        sample.histogram.reset_hint = reset_hint;
+        sample
+    };
+    let write = |store: &Store, samples: Vec<HistogramSample>| {
+        let mut one = series(labels("up", "a"), &[]);
+        one.histograms = samples;
+        now(store.write(batch(vec![one]))).unwrap();
+    };
+    let hints = |store: &Store, from: i64, to: i64| -> Vec<ResetHint> {
+        let scan = store.scan(&request(Predicate::all(), at(from), at(to))).unwrap();
+        let found = scan.rows().flat_map(|data| data.unwrap().histograms);
+        found.map(|h| h.histogram.reset_hint).collect()
+    };
+    let first = [
+        (0, 5.0, Unknown),
+        (1, 6.0, Unknown),
+        (2, 1.0, NotReset),
+        (3, 2.0, Unknown),
+        (4, 9.0, Reset),
+    ];
+    write(&store, first.map(|(i, n, hint)| sent(i, n, hint)).to_vec());
+    let check = |store: &Store| {
+        assert_eq!(hints(store, 0, 9), [Unknown, NotReset, Unknown, NotReset, Reset]);
+        // Those before the range are seen.
+        assert_eq!(hints(store, 1, 1), [NotReset]);
+        assert_eq!(hints(store, 2, 3), [Unknown, NotReset]);
+        assert_eq!(hints(store, 3, 3), [NotReset]);
+        assert_eq!(hints(store, 4, 4), [Reset]);
+    };
+    check(&store);
+    drop(store);
+    fs.kill();
+    store = open_with(&fs, options(), &clock()).unwrap();
+    check(&store);
+    store.flush().unwrap();
+    check(&store);
+    // From the file to the head; then one that comes late between them.
+    write(&store, vec![sent(6, 10.0, Unknown), sent(7, 11.0, Unknown)]);
+    assert_eq!(hints(&store, 3, 9), [NotReset, Reset, NotReset, NotReset]);
+    write(&store, vec![sent(5, 10.5, Unknown)]);
+    assert_eq!(hints(&store, 4, 9), [Reset, NotReset, Unknown, NotReset]);
+}
