@@ -9,7 +9,12 @@ pub mod loki_json;
 pub mod page;
 pub mod params;
 pub mod prometheus;
+pub mod prometheus_exemplars;
 pub mod prometheus_json;
+pub mod prometheus_metadata;
+pub mod prometheus_params;
+pub mod prometheus_series;
+pub mod prometheus_stats;
 pub mod render;
 pub mod snapshots;
 pub mod status;
@@ -44,12 +49,17 @@ pub struct Api {
     pub scrapes: scrape::Manager,
     /// Our own metrics.
     pub registry: Registry,
+    /// What there is to say about this run.
+    pub about: Arc<status::About>,
 }
 
 /// All routes of the main port, behind their access. `receivers` takes data in.
 pub fn router(api: Api, receivers: axum::Router, auth: &Auth) -> axum::Router {
     let read: axum::Router = axum::Router::new()
         .merge(prometheus::routes())
+        .merge(prometheus_series::routes())
+        .merge(prometheus_exemplars::routes())
+        .merge(prometheus_metadata::routes())
         .merge(loki::routes())
         .merge(jaeger::routes())
         .merge(cardinality::routes())

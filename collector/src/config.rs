@@ -168,6 +168,14 @@ impl MetricsRule {
 }
 
 impl Retention {
+    /// How long metrics are kept, as Prometheus says it: `15d or 1073741824B`.
+    pub fn of_metrics(&self) -> String {
+        let time = model::duration::format(self.metrics);
+        match self.metrics_max_bytes {
+            Some(bytes) => format!("{time} or {bytes}B"),
+            None => time,
+        }
+    }
     /// The rules for some series as the store takes them.
     pub fn rules(&self) -> Result<Vec<tsdb::RetentionRule>> {
         let rules = self.metrics_rules.iter().enumerate();

@@ -1,6 +1,7 @@
 //! `binnacle run`: telemetry, ports, stores, parts, servers; then wait, then drain.
 
 use crate::api::Api;
+use crate::api::status::About;
 use crate::banner::Banner;
 use crate::config::Config;
 use crate::parts::Parts;
@@ -105,6 +106,11 @@ fn api(env: &Environment, stores: &Stores, parts: &Parts) -> Api {
         alerts: parts.alerts.clone(),
         scrapes: parts.scrapes.clone(),
         registry: env.registry.clone(),
+        about: Arc::new(About {
+            started_ms: env.clock.now_ms(),
+            hostname: env.config.agent.host().name(),
+            retention: env.config.retention.of_metrics(),
+        }),
     }
 }
 

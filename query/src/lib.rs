@@ -6,7 +6,7 @@
 //! and looks at its cancel token.
 
 mod columns;
-mod go;
+pub mod go;
 pub mod logql;
 pub mod promql;
 pub mod traces;

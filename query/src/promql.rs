@@ -73,6 +73,19 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// How the parts of the query were evaluated, for [`Engine::explaining`].
     pub explained: Option<Explained>,
+    /// How long it took.
+    pub timings: Timings,
+}
+
+/// Where the time of a query went, by the clock of its budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// Parsing, checking and planning, in nanoseconds.
+    pub prepare_ns: u64,
+    /// Reading and evaluating, in nanoseconds.
+    pub evaluate_ns: u64,
+    /// Putting the answer in order, in nanoseconds.
+    pub sort_ns: u64,
 }
 
 /// The evaluation times of a range query: `start_ms`, `start_ms + step_ms`, … up to `end_ms` included.
@@ -86,6 +99,36 @@ pub struct RangeParams {
     pub step_ms: i64,
 }
 
+impl RangeParams {
+    /// Refuses more steps from the start to the end than so many.
+    ///
+    /// # Errors
+    /// `BadData`, in the words of Prometheus and with the name of the limit.
+    pub fn check_points(&self, max: u64) -> Result<()> {
+        let steps = self.end_ms.saturating_sub(self.start_ms) / self.step_ms.max(1);
+        if steps.unsigned_abs() <= max {
+            return Ok(());
+        }
+        Err(Error::bad_data(format!(
+            "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX) (limits.query.max_points_per_series)",
+            by_thousands(max)
+        )))
+    }
+}
+
+/// Digits in groups of three: `11,000`.
+fn by_thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// How an engine evaluates, besides what the budget of each query says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -93,7 +136,7 @@ pub struct Options {
     pub lookback_ms: i64,
     /// The step of a subquery that names none.
     pub subquery_step_ms: i64,
-    /// Points per series of a range query.
+    /// Steps of a range query from its start to its end.
     pub max_points_per_series: u64,
     /// Bytes of one answer, as held in memory.
     pub max_response_bytes: u64,
@@ -155,6 +198,13 @@ impl Engine {
             ..self.clone()
         }
     }
+    /// The same engine with another look back for samples.
+    #[must_use]
+    pub fn with_lookback(&self, lookback_ms: i64) -> Self {
+        let mut engine = self.clone();
+        engine.options.lookback_ms = lookback_ms;
+        engine
+    }
     /// Evaluates an expression at one time.
     ///
     /// # Errors
@@ -163,13 +213,18 @@ impl Engine {
     pub fn instant(&self, tenant: &Tenant, expr: &str, at_ms: i64, budget: &Budget) -> Result<QueryResult> {
         let steps = Steps::at(at_ms);
         let text = expr;
+        let mut watch = Watch::new(budget);
         let expr = plan::plan(text, Times::at(at_ms))?;
+        let prepare_ns = watch.lap_ns();
         let evaluator = self.evaluator(tenant, budget, text, &expr);
         let limit = self.options.max_response_bytes;
-        let value = if expr.kind() == ast::Kind::Matrix {
-            QueryValue::Matrix(evaluator.raw(&expr, steps)?)
+        let (value, evaluate_ns) = if expr.kind() == ast::Kind::Matrix {
+            let matrix = evaluator.raw(&expr, steps)?;
+            (QueryValue::Matrix(matrix), watch.lap_ns())
         } else {
-            match evaluator.eval(&expr, steps)? {
+            let value = evaluator.eval(&expr, steps)?;
+            let evaluate_ns = watch.lap_ns();
+            let value = match value {
                 Value::Scalar(values) => QueryValue::Scalar(Sample {
                     timestamp_ms: at_ms,
                     value: values[0],
@@ -181,9 +236,15 @@ impl Engine {
                 Value::Vector(columns) => {
                     QueryValue::Vector(into_vector(drop_names(columns)?, at_ms, limit)?)
                 }
-            }
+            };
+            (value, evaluate_ns)
         };
-        Ok(evaluator.result(value))
+        let timings = Timings {
+            prepare_ns,
+            evaluate_ns,
+            sort_ns: watch.lap_ns(),
+        };
+        Ok(evaluator.result(value, timings))
     }
     /// Evaluates an expression at each step of a range; the value is always a matrix.
     ///
@@ -203,16 +264,25 @@ impl Engine {
             end_ms: params.end_ms,
             step_ms: params.step_ms,
         };
+        let mut watch = Watch::new(budget);
         let expr = plan::plan(text, times)?;
         Evaluator::check_range_kind(&expr)?;
+        let prepare_ns = watch.lap_ns();
         let evaluator = self.evaluator(tenant, budget, text, &expr);
-        let columns = match evaluator.eval(&expr, steps)? {
+        let value = evaluator.eval(&expr, steps)?;
+        let evaluate_ns = watch.lap_ns();
+        let columns = match value {
             Value::Scalar(values) => vec![Column::new(Labels::empty(), values)],
             Value::Vector(columns) => drop_names(columns)?,
             Value::Text(_) => Vec::new(),
         };
         let matrix = into_matrix(columns, steps, self.options.max_response_bytes)?;
-        Ok(evaluator.result(QueryValue::Matrix(matrix)))
+        let timings = Timings {
+            prepare_ns,
+            evaluate_ns,
+            sort_ns: watch.lap_ns(),
+        };
+        Ok(evaluator.result(QueryValue::Matrix(matrix), timings))
     }
 
     fn steps(&self, params: RangeParams) -> Result<Steps> {
@@ -229,14 +299,8 @@ impl Engine {
         if end_ms < start_ms {
             return Err(Error::bad_data("the end of the range is before its start"));
         }
-        let steps = Steps::range(start_ms, end_ms, step_ms);
-        let max = self.options.max_points_per_series;
-        if steps.count as u64 > max {
-            return Err(Error::bad_data(format!(
-                "exceeded maximum resolution of {max} points per timeseries (limits.query.max_points_per_series). Try decreasing the query resolution (?step=XX)"
-            )));
-        }
-        Ok(steps)
+        params.check_points(self.options.max_points_per_series)?;
+        Ok(Steps::range(start_ms, end_ms, step_ms))
     }
 
     fn evaluator<'a>(
@@ -260,7 +324,7 @@ impl Engine {
 }
 
 impl Evaluator<'_> {
-    fn result(self, value: QueryValue) -> QueryResult {
+    fn result(self, value: QueryValue, timings: Timings) -> QueryResult {
         let mut notes = self.notes.into_inner();
         notes.rolled_up(&self.budget.rolled_up());
         let (warnings, infos) = notes.texts(self.query);
@@ -269,7 +333,26 @@ impl Evaluator<'_> {
             warnings: self.budget.warnings().into_iter().chain(warnings).collect(),
             infos,
             explained: self.explaining.and_then(|e| e.into_inner().done),
+            timings,
         }
+    }
+}
+
+/// Takes the times of the parts of a query.
+struct Watch<'a> {
+    budget: &'a Budget,
+    since_ns: u64,
+}
+
+impl<'a> Watch<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        let since_ns = budget.elapsed_ns();
+        Self { budget, since_ns }
+    }
+    /// Time since the last time that was taken.
+    fn lap_ns(&mut self) -> u64 {
+        let now_ns = self.budget.elapsed_ns();
+        now_ns.saturating_sub(std::mem::replace(&mut self.since_ns, now_ns))
     }
 }
 

@@ -247,6 +247,16 @@ impl Head {
     pub(crate) fn has_exemplars(&self) -> bool {
         self.extras.values().any(|e| !e.exemplars.is_empty())
     }
+    /// The exemplars of some series, in the order in which they came; series without any are left out.
+    pub(crate) fn exemplars<'a>(
+        &'a self,
+        ids: &'a [SeriesId],
+    ) -> impl Iterator<Item = (SeriesId, &'a [Exemplar])> {
+        let of = |id: &SeriesId| Some((*id, self.extras.get(id)?.exemplars.as_slice()));
+        ids.iter()
+            .filter_map(of)
+            .filter(|(_, exemplars)| !exemplars.is_empty())
+    }
     /// The time of the sample that a slot got last.
     pub(crate) fn newest_ms(&self, slot: SlotId) -> Option<i64> {
         let chain = self.chains.get(slot as usize).filter(|c| c.samples > 0)?;

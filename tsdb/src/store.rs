@@ -6,8 +6,9 @@ use crate::metrics::Metrics;
 use crate::options::{Options, Stats};
 use crate::tenant::{Context, Tenant};
 use model::{
-    Answer, Batch, BoxFuture, Budget, Clock, Error, ErrorKind, Fs, Labels, Meter, MetricMetadata, NoMeter,
-    Predicate, RawMetrics, Read, Result, Scan, ScanRequest, SeriesData, Tenant as Name, Write, WriteOutcome,
+    Answer, Batch, BoxFuture, Budget, Clock, Error, ErrorKind, Exemplar, Fs, Labels, Meter, MetricMetadata,
+    NoMeter, Predicate, RawMetrics, Read, Result, Scan, ScanRequest, SeriesData, Tenant as Name, TimeRange,
+    Write, WriteOutcome,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -186,6 +187,21 @@ impl Store {
     /// What senders said of a tenant's metric families, by name.
     pub fn metadata(&self, tenant: &Name) -> Vec<MetricMetadata> {
         self.tenant(tenant).map(|t| t.metadata()).unwrap_or_default()
+    }
+    /// The exemplars of all series that satisfy one of the predicates in a range of times: series sorted by labels, each
+    /// with what it has in the order of time.
+    ///
+    /// Errors: those of the disk and of the budget.
+    pub fn exemplars(
+        &self,
+        tenant: &Name,
+        predicates: &[Predicate],
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        let range_ms = (range.start_ms(), range.end_ms());
+        self.tenant(tenant)
+            .map_or(Ok(Vec::new()), |t| t.exemplars(predicates, range_ms, budget))
     }
     /// What a tenant has much of, the `limit` largest of each kind: for whoever looks for the cause of too many series.
     /// Reads the catalog from disk where it is not in memory.

@@ -8,6 +8,7 @@
 //! Locks are taken in this order: manifest, directory, state. None is held while a record is on its way to the disk.
 
 mod delete;
+mod exemplars;
 mod fallback;
 mod flush;
 mod intake;

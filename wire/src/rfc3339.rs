@@ -1,10 +1,22 @@
 //! RFC 3339 timestamps with up to nine digits of a second, to nanoseconds since the epoch and back.
 
-use model::time::NS_PER_S;
+use model::time::{NS_PER_MS, NS_PER_S};
 
 /// Reads `2024-01-31T23:59:59.123456789Z` or with an offset such as `+02:00`. `None` when it is not a timestamp
 /// or lies outside of what 64-bit nanoseconds can say (the years 1677 to 2262).
 pub fn parse_ns(text: &[u8]) -> Option<i64> {
+    let (seconds, nanos) = parse(text)?;
+    seconds.checked_mul(NS_PER_S)?.checked_add(nanos)
+}
+
+/// As [`parse_ns`], to milliseconds, rounded down: any year of four digits.
+pub fn parse_ms(text: &[u8]) -> Option<i64> {
+    let (seconds, nanos) = parse(text)?;
+    Some(seconds * 1000 + nanos / NS_PER_MS)
+}
+
+/// Seconds since the epoch, and nanoseconds after them.
+fn parse(text: &[u8]) -> Option<(i64, i64)> {
     let (year, month, day) = (digits(text, 0, 4)?, digits(text, 5, 2)?, digits(text, 8, 2)?);
     let (hour, minute, second) = (digits(text, 11, 2)?, digits(text, 14, 2)?, digits(text, 17, 2)?);
     let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
@@ -19,7 +31,7 @@ pub fn parse_ns(text: &[u8]) -> Option<i64> {
     let (nanos, zone) = fraction(&text[19..])?;
     let offset_s = offset_seconds(zone)?;
     let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset_s;
-    seconds.checked_mul(NS_PER_S)?.checked_add(nanos)
+    Some((seconds, nanos))
 }
 
 /// Writes nanoseconds since the epoch in UTC with nine digits of a second.

@@ -1,8 +1,9 @@
 //! Upkeep by hand: `POST /-/compact`, and Prometheus' `/api/v1/admin/tsdb` for deleting series.
 
 use super::Api;
-use super::params::{Params, time_ms};
+use super::params::Params;
 use super::prometheus_json::{ApiError, no_content};
+use super::prometheus_params::{invalid, time_range};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -40,19 +41,17 @@ struct Deletion {
 
 impl Deletion {
     fn of(headers: &HeaderMap, params: &Params) -> Result<Self> {
-        let selector = |text: &str| query::promql::parse_selector(text).map(Predicate::labels);
-        let selectors = params.all("match[]").map(selector).collect::<Result<Vec<_>>>();
-        let predicates = selectors.map_err(|e| e.within("parameter \"match[]\""))?;
-        if predicates.is_empty() {
+        if params.all("match[]").next().is_none() {
             return Err(Error::bad_data("no match[] parameter provided"));
         }
-        let start = params.parsed("start", time_ms)?.unwrap_or(i64::MIN);
-        let end = params.parsed("end", time_ms)?.unwrap_or(i64::MAX);
+        let (start, end) = time_range(params)?;
         if end < start {
-            return Err(Error::bad_data(
-                "parameter \"end\": end timestamp must not be before start time",
-            ));
+            let e = Error::bad_data("end timestamp must not be before start time");
+            return Err(invalid("end")(e));
         }
+        let selector = |text: &str| query::promql::parse_selector(text).map(Predicate::labels);
+        let selectors = params.all("match[]").map(selector).collect::<Result<Vec<_>>>();
+        let predicates = selectors.map_err(invalid("match[]"))?;
         Ok(Self {
             tenant: runtime::http::tenant_of(headers)?,
             predicates,

@@ -16,7 +16,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let mut pairs = parse_pairs(request.uri().query().unwrap_or_default().as_bytes());
+        let of_address = parse_pairs(request.uri().query().unwrap_or_default().as_bytes());
+        let mut pairs = Vec::new();
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let is_form =
             content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
@@ -27,6 +28,8 @@ impl<S: Send + Sync> FromRequest<S> for Params {
                 .map_err(IntoResponse::into_response)?;
             pairs.extend(parse_pairs(&body));
         }
+        // Those of the body count first, as in Go.
+        pairs.extend(of_address);
         Ok(Self(pairs))
     }
 }

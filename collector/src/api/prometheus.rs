@@ -1,83 +1,115 @@
-//! Prometheus' query API under `/api/v1`: query, query_range, labels, label values, series.
+//! Prometheus' query API under `/api/v1`: query, query_range, and what there is to say about the text of a query.
 
 use super::Api;
-use super::params::{Params, duration, time_ms};
-use super::prometheus_json::{ApiResult, query_answer, success};
-use axum::extract::{Path, State};
+use super::params::{Params, duration};
+use super::prometheus_json::{ApiResult, query_answer, success, success_with};
+use super::prometheus_params::{self, invalid, limit, optional_time_ms};
+use super::prometheus_stats::{Asked, Stats};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::get;
-use model::{Error, Labels, Matcher, Predicate, Resolution, Result, ScanRequest, Tenant, TimeRange};
-use query::promql::RangeParams;
-use std::collections::BTreeSet;
+use model::{Budget, Error, ErrorKind, Resolution, Result};
+use query::promql::syntax::{self, Expr};
+use query::promql::{Engine, QueryResult, QueryValue};
+use std::time::Duration;
 
 /// The routes.
 pub fn routes() -> axum::Router<Api> {
     axum::Router::new()
         .route("/api/v1/query", get(instant).post(instant))
         .route("/api/v1/query_range", get(range).post(range))
-        .route("/api/v1/labels", get(label_names).post(label_names))
-        .route("/api/v1/label/{name}/values", get(label_values))
-        .route("/api/v1/series", get(series).post(series))
+        .route("/api/v1/format_query", get(format_query).post(format_query))
+        .route("/api/v1/parse_query", get(parse_query).post(parse_query))
 }
 
 async fn instant(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
     let tenant = runtime::http::tenant_of(&headers)?;
-    let expr = params.required("query")?.to_owned();
-    let at_ms = params
-        .parsed("time", time_ms)?
-        .unwrap_or_else(|| api.queries.clock().now_ms());
-    let timeout = params.duration("timeout")?;
-    let engine = api.promql.at_resolution(resolution(&params, 0)?);
-    let limit = params.number("limit")?;
-    let result = api
-        .queries
-        .run("promql", timeout, move |b| {
-            engine.instant(&tenant, &expr, at_ms, b)
-        })
-        .await?;
-    query_answer(&truncated(result, limit), api.queries.limits().max_response_bytes)
+    let limit = limit(&params)?;
+    let at_ms = optional_time_ms(&params, "time")?.unwrap_or_else(|| api.queries.clock().now_ms());
+    let query = Query::of(&api, &params, 0)?;
+    let evaluate =
+        move |engine: &Engine, text: &str, budget: &Budget| engine.instant(&tenant, text, at_ms, budget);
+    query.answer(&api, limit, Some(at_ms), evaluate).await
 }
 
 async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
     let tenant = runtime::http::tenant_of(&headers)?;
-    let expr = params.required("query")?.to_owned();
-    let range = range_params(&params)?;
-    check_points(range, api.queries.limits().max_points_per_series)?;
-    let timeout = params.duration("timeout")?;
-    let engine = api.promql.at_resolution(resolution(&params, range.step_ms)?);
-    let limit = params.number("limit")?;
-    let result = api
-        .queries
-        .run("promql", timeout, move |b| engine.range(&tenant, &expr, range, b))
-        .await?;
-    query_answer(&truncated(result, limit), api.queries.limits().max_response_bytes)
+    let limit = limit(&params)?;
+    let range = prometheus_params::range(&params)?;
+    range.check_points(api.queries.limits().max_points_per_series)?;
+    let query = Query::of(&api, &params, range.step_ms)?;
+    let only_step_ms = Some(range.start_ms).filter(|_| range.end_ms - range.start_ms < range.step_ms);
+    let evaluate =
+        move |engine: &Engine, text: &str, budget: &Budget| engine.range(&tenant, text, range, budget);
+    query.answer(&api, limit, only_step_ms, evaluate).await
 }
 
-/// `start`, `end` and `step` of a range query.
-pub fn range_params(params: &Params) -> Result<RangeParams> {
-    let required = |name| params.required(name);
-    required("start")?;
-    required("end")?;
-    required("step")?;
-    let start_ms = params.parsed("start", time_ms)?.unwrap_or_default();
-    let end_ms = params.parsed("end", time_ms)?.unwrap_or_default();
-    let step = params.parsed("step", duration)?.unwrap_or_default();
-    let step_ms = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
-    if step_ms == 0 {
-        return Err(Error::bad_data(
-            "parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer",
-        ));
+async fn format_query(params: Params) -> ApiResult {
+    success(&parsed(&params)?.pretty())
+}
+
+async fn parse_query(params: Params) -> ApiResult {
+    Ok(success_with(&parsed(&params)?.to_json(), &[]))
+}
+
+fn parsed(params: &Params) -> Result<Expr> {
+    syntax::parse(params.get("query").unwrap_or_default()).map_err(invalid("query"))
+}
+
+/// What both kinds of queries have in common, in the order in which Prometheus looks at it.
+struct Query {
+    text: String,
+    timeout: Option<Duration>,
+    engine: Engine,
+    stats: Asked,
+    warning: Option<String>,
+}
+
+impl Query {
+    fn of(api: &Api, params: &Params, step_ms: i64) -> Result<Self> {
+        let timeout = prometheus_params::timeout(params)?;
+        let mut engine = api.promql.clone();
+        if let Some(lookback_ms) = prometheus_params::lookback_ms(params)? {
+            engine = engine.with_lookback(lookback_ms);
+        }
+        let engine = engine.at_resolution(resolution(params, step_ms)?);
+        let (stats, warning) = Asked::of(params);
+        Ok(Self {
+            text: params.get("query").unwrap_or_default().to_owned(),
+            timeout,
+            engine,
+            stats,
+            warning,
+        })
     }
-    if end_ms < start_ms {
-        return Err(Error::bad_data(
-            "parameter \"end\": end timestamp must not be before start time",
-        ));
+    /// Evaluates it and writes what comes of it. `only_step_ms` is the time of a query that has one alone.
+    async fn answer(
+        self,
+        api: &Api,
+        limit: Option<usize>,
+        only_step_ms: Option<i64>,
+        evaluate: impl FnOnce(&Engine, &str, &Budget) -> Result<QueryResult> + Send + 'static,
+    ) -> ApiResult {
+        let Self {
+            text, engine, stats, ..
+        } = self;
+        let only_step_ms = only_step_ms.filter(|_| stats == Asked::All);
+        let run = move |budget: &Budget| {
+            let waited_ns = budget.elapsed_ns();
+            // What is malformed is the query: everything else was looked at before.
+            let result = evaluate(&engine, &text, budget).map_err(|e| match e.kind() {
+                ErrorKind::BadData => invalid("query")(e),
+                _ => e,
+            })?;
+            let stats =
+                (stats != Asked::Nothing).then(|| Stats::of(&result, waited_ns, budget, only_step_ms));
+            Ok((result, stats))
+        };
+        let (mut result, stats) = api.queries.run("promql", self.timeout, run).await?;
+        truncate(&mut result, limit);
+        result.warnings.extend(self.warning);
+        query_answer(&result, stats.as_ref(), api.queries.limits().max_response_bytes)
     }
-    Ok(RangeParams {
-        start_ms,
-        end_ms,
-        step_ms,
-    })
 }
 
 /// Thanos' parameter `max_source_resolution`: `auto` takes windows of up to a fifth of the step, `0s` no windows at all.
@@ -100,24 +132,11 @@ fn resolution(params: &Params, step_ms: i64) -> Result<Resolution> {
     Ok(asked.unwrap_or_default())
 }
 
-/// Refuses a range query whose series would be longer than the limit.
-pub fn check_points(range: RangeParams, max: u64) -> Result<()> {
-    let steps = (range.end_ms - range.start_ms) / range.step_ms;
-    if steps.unsigned_abs() < max {
-        return Ok(());
-    }
-    Err(Error::bad_data(format!(
-        "exceeded maximum resolution of {max} points per timeseries. Try decreasing the query resolution (?step=XX) (limits.query.max_points_per_series)"
-    )))
-}
-
 /// The API's own `limit`: so many series, with a warning when there were more.
-fn truncated(mut result: query::promql::QueryResult, limit: Option<u64>) -> query::promql::QueryResult {
-    use query::promql::QueryValue;
-    let Some(limit) = limit.filter(|l| *l > 0) else {
-        return result;
+fn truncate(result: &mut QueryResult, limit: Option<usize>) {
+    let Some(limit) = limit else {
+        return;
     };
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let before = match &mut result.value {
         QueryValue::Vector(v) => {
             let before = v.len();
@@ -134,104 +153,6 @@ fn truncated(mut result: query::promql::QueryResult, limit: Option<u64>) -> quer
     if before > limit {
         result.warnings.push("results truncated due to limit".to_owned());
     }
-    result
-}
-
-/// What the metadata endpoints have in common: `match[]`, `start`, `end`.
-struct Selection {
-    tenant: Tenant,
-    range: TimeRange,
-    selectors: Vec<Vec<Matcher>>,
-    limit: usize,
-}
-
-impl Selection {
-    fn of(headers: &HeaderMap, params: &Params) -> Result<Self> {
-        let start = params.parsed("start", time_ms)?;
-        let end = params.parsed("end", time_ms)?;
-        if let (Some(start), Some(end)) = (start, end)
-            && end < start
-        {
-            return Err(Error::bad_data(
-                "parameter \"end\": end timestamp must not be before start time",
-            ));
-        }
-        let selectors = params
-            .all("match[]")
-            .map(query::promql::parse_selector)
-            .collect::<Result<_>>();
-        let limit = params.number("limit")?.filter(|l| *l > 0);
-        Ok(Self {
-            tenant: runtime::http::tenant_of(headers)?,
-            range: TimeRange::from_ms(start.unwrap_or(i64::MIN), end.unwrap_or(i64::MAX)),
-            selectors: selectors.map_err(|e| e.within("parameter \"match[]\""))?,
-            limit: limit.map_or(usize::MAX, |l| usize::try_from(l).unwrap_or(usize::MAX)),
-        })
-    }
-    /// Asks once for each selector (once for everything when there is none) and joins the answers.
-    async fn ask<T: Ord + Send + 'static>(
-        self,
-        api: &Api,
-        ask: impl Fn(&dyn model::Read<model::SeriesData>, &ScanRequest) -> Result<Vec<T>> + Send + 'static,
-    ) -> Result<(Vec<T>, bool)> {
-        let reader = api.metrics.clone();
-        api.queries
-            .run("metadata", None, move |budget| {
-                let predicates: Vec<Predicate> = if self.selectors.is_empty() {
-                    vec![Predicate::all()]
-                } else {
-                    self.selectors.into_iter().map(Predicate::labels).collect()
-                };
-                let mut all = BTreeSet::new();
-                for predicate in predicates {
-                    let request =
-                        ScanRequest::new(self.tenant.clone(), self.range, predicate, budget.clone());
-                    all.extend(ask(&*reader, &request)?);
-                }
-                let more = all.len() > self.limit;
-                Ok((all.into_iter().take(self.limit).collect(), more))
-            })
-            .await
-    }
-}
-
-fn list<T: serde::Serialize>((items, more): (Vec<T>, bool)) -> ApiResult {
-    if !more {
-        return success(&items);
-    }
-    let body = serde_json::json!({
-        "status": "success", "data": items, "warnings": ["results truncated due to limit"],
-    });
-    Ok(super::prometheus_json::json(body.to_string()))
-}
-
-async fn label_names(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
-    list(
-        Selection::of(&headers, &params)?
-            .ask(&api, model::Read::label_names)
-            .await?,
-    )
-}
-
-async fn label_values(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    params: Params,
-) -> ApiResult {
-    let ask = move |reader: &dyn model::Read<model::SeriesData>, request: &ScanRequest| {
-        reader.label_values(request, &name)
-    };
-    list(Selection::of(&headers, &params)?.ask(&api, ask).await?)
-}
-
-async fn series(State(api): State<Api>, headers: HeaderMap, params: Params) -> ApiResult {
-    let selection = Selection::of(&headers, &params)?;
-    if selection.selectors.is_empty() {
-        return Err(Error::bad_data("no match[] parameter provided").into());
-    }
-    let (found, more): (Vec<Labels>, bool) = selection.ask(&api, model::Read::series).await?;
-    list((found, more))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Prometheus' JSON, to the letter: results, errors, and how numbers are written.
 
+use super::prometheus_stats::Stats;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{Error, ErrorKind, Labels, SeriesData};
+use model::metric::Histogram;
+use model::{Error, ErrorKind, Exemplar, Labels, SeriesData};
 use query::promql::{QueryResult, QueryValue};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -25,7 +27,7 @@ impl IntoResponse for ApiError {
             ErrorKind::BadData => (StatusCode::BAD_REQUEST, "bad_data"),
             ErrorKind::Execution | ErrorKind::LimitReached => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
             ErrorKind::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
-            ErrorKind::Cancelled => (StatusCode::SERVICE_UNAVAILABLE, "canceled"),
+            ErrorKind::Cancelled => (client_closed_connection(), "canceled"),
             ErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             _ => (runtime::http::status_of(&self.0), "internal"),
@@ -44,6 +46,11 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The status that nginx invented for it.
+fn client_closed_connection() -> StatusCode {
+    StatusCode::from_u16(499).expect("three digits")
+}
+
 /// `{"status":"success","data":…}` around anything that serialises.
 pub fn success(data: &impl Serialize) -> ApiResult {
     let body = serde_json::to_string(data).map_err(|e| Error::internal(e.to_string()))?;
@@ -59,18 +66,41 @@ pub fn json(body: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// A query's answer; one that is longer than the limit is an error.
-pub fn query_answer(result: &QueryResult, max_bytes: u64) -> ApiResult {
+/// `{"status":"success","data":…}` around JSON, with warnings.
+pub fn success_with(data: &str, warnings: &[String]) -> Response {
+    let mut out = format!(r#"{{"status":"success","data":{data}"#);
+    write_notes(&mut out, "warnings", "warning", warnings);
+    out.push('}');
+    json(out)
+}
+
+/// Warnings, and infos, of one answer; of more it is said how many.
+const MAX_NOTES: usize = 10;
+
+fn write_notes(out: &mut String, key: &str, kind: &str, texts: &[String]) {
+    if texts.is_empty() {
+        return;
+    }
+    let mut shown: Vec<String> = texts.iter().take(MAX_NOTES).map(|t| quoted(t)).collect();
+    if texts.len() > MAX_NOTES {
+        let more = texts.len() - MAX_NOTES;
+        shown.push(quoted(&format!("{more} more {kind} annotations omitted")));
+    }
+    let _ = write!(out, r#","{key}":[{}]"#, shown.join(","));
+}
+
+/// A query's answer, with its statistics where they are asked for; one that is longer than the limit is an error.
+pub fn query_answer(result: &QueryResult, stats: Option<&Stats>, max_bytes: u64) -> ApiResult {
     let mut out = String::from(r#"{"status":"success","data":"#);
     write_value(&mut out, &result.value);
-    out.push('}');
-    for (key, texts) in [("warnings", &result.warnings), ("infos", &result.infos)] {
-        if !texts.is_empty() {
-            out.truncate(out.len() - 1);
-            let list = serde_json::to_string(texts).map_err(|e| Error::internal(e.to_string()))?;
-            let _ = write!(out, r#","{key}":{list}}}"#);
-        }
+    if let Some(stats) = stats {
+        out.pop();
+        let stats = serde_json::to_string(stats).map_err(|e| Error::internal(e.to_string()))?;
+        let _ = write!(out, r#","stats":{stats}}}"#);
     }
+    write_notes(&mut out, "warnings", "warning", &result.warnings);
+    write_notes(&mut out, "infos", "info", &result.infos);
+    out.push('}');
     if out.len() as u64 > max_bytes {
         let message = format!(
             "the answer has {} bytes, more than {max_bytes} (limits.query.max_response_bytes); narrow the query or use a larger step",
@@ -99,8 +129,13 @@ pub fn write_value(out: &mut String, value: &QueryValue) {
             for (i, s) in samples.iter().enumerate() {
                 out.push_str(if i == 0 { r#"{"metric":"# } else { r#",{"metric":"# });
                 write_labels(out, &s.labels);
-                out.push_str(r#","value":"#);
-                write_point(out, s.timestamp_ms, s.value);
+                if let Some(histogram) = &s.histogram {
+                    out.push_str(r#","histogram":"#);
+                    write_histogram_point(out, s.timestamp_ms, histogram);
+                } else {
+                    out.push_str(r#","value":"#);
+                    write_point(out, s.timestamp_ms, s.value);
+                }
                 out.push('}');
             }
             out.push_str("]}");
@@ -119,12 +154,65 @@ pub fn write_value(out: &mut String, value: &QueryValue) {
 fn write_series(out: &mut String, series: &SeriesData) {
     out.push_str(r#"{"metric":"#);
     write_labels(out, &series.labels);
-    out.push_str(r#","values":["#);
     for (i, (t, v)) in series.timestamps_ms.iter().zip(&series.values).enumerate() {
-        out.push_str(if i == 0 { "" } else { "," });
+        out.push_str(if i == 0 { r#","values":["# } else { "," });
         write_point(out, *t, *v);
     }
-    out.push_str("]}");
+    if !series.timestamps_ms.is_empty() {
+        out.push(']');
+    }
+    for (i, h) in series.histograms.iter().enumerate() {
+        out.push_str(if i == 0 { r#","histograms":["# } else { "," });
+        write_histogram_point(out, h.timestamp_ms, &h.histogram);
+    }
+    if !series.histograms.is_empty() {
+        out.push(']');
+    }
+    out.push('}');
+}
+
+/// `[1435781451.781,{"count":"3","sum":"6","buckets":[[0,"1","2","3"]]}]`; empty buckets are left out.
+fn write_histogram_point(out: &mut String, timestamp_ms: i64, histogram: &Histogram) {
+    out.push('[');
+    write_time(out, timestamp_ms);
+    out.push_str(r#",{"count":"#);
+    write_number(out, histogram.count);
+    out.push_str(r#","sum":"#);
+    write_number(out, histogram.sum);
+    let mut any = false;
+    for bucket in histogram.buckets().filter(|b| b.count != 0.0) {
+        out.push_str(if any { "," } else { r#","buckets":["# });
+        any = true;
+        let _ = write!(out, "[{}", bucket.boundary_rule());
+        for number in [bucket.lower, bucket.upper, bucket.count] {
+            out.push(',');
+            write_number(out, number);
+        }
+        out.push(']');
+    }
+    out.push_str(if any { "]}]" } else { "}]" });
+}
+
+/// `[{"seriesLabels":{…},"exemplars":[{"labels":{…},"value":"1","timestamp":1435781451.781}]}]`.
+pub fn write_exemplars(out: &mut String, series: &[(Labels, Vec<Exemplar>)]) {
+    out.push('[');
+    for (i, (labels, exemplars)) in series.iter().enumerate() {
+        out.push_str(if i == 0 { "" } else { "," });
+        out.push_str(r#"{"seriesLabels":"#);
+        write_labels(out, labels);
+        for (i, e) in exemplars.iter().enumerate() {
+            out.push_str(if i == 0 { r#","exemplars":["# } else { "," });
+            out.push_str(r#"{"labels":"#);
+            write_labels(out, &e.labels);
+            out.push_str(r#","value":"#);
+            write_number(out, e.value);
+            out.push_str(r#","timestamp":"#);
+            write_time(out, e.timestamp_ms);
+            out.push('}');
+        }
+        out.push_str("]}");
+    }
+    out.push(']');
 }
 
 /// `{"a":"b"}`.
@@ -146,9 +234,16 @@ pub fn write_labels(out: &mut String, labels: &Labels) {
 pub fn write_point(out: &mut String, timestamp_ms: i64, value: f64) {
     out.push('[');
     write_time(out, timestamp_ms);
-    out.push_str(",\"");
+    out.push(',');
+    write_number(out, value);
+    out.push(']');
+}
+
+/// A number in quotes, since JSON knows no infinity.
+fn write_number(out: &mut String, value: f64) {
+    out.push('"');
     write_float(out, value);
-    out.push_str("\"]");
+    out.push('"');
 }
 
 fn write_time(out: &mut String, timestamp_ms: i64) {
@@ -159,8 +254,7 @@ fn write_time(out: &mut String, timestamp_ms: i64) {
     let sign = if timestamp_ms < 0 { "-" } else { "" };
     let _ = write!(out, "{sign}{whole}");
     if part != 0 {
-        let digits = format!("{part:03}");
-        let _ = write!(out, ".{}", digits.trim_end_matches('0'));
+        let _ = write!(out, ".{part:03}");
     }
 }
 
@@ -211,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_at_most_three_digits() {
+    fn times_have_three_digits_or_none() {
         let check = |ms: i64, expected: &str| {
             let mut out = String::new();
             write_time(&mut out, ms);
@@ -219,9 +313,9 @@ mod tests {
         };
         check(1_435_781_451_781, "1435781451.781");
         check(1_000, "1");
-        check(1_500, "1.5");
-        check(10, "0.01");
-        check(-1_500, "-1.5");
+        check(1_500, "1.500");
+        check(10, "0.010");
+        check(-1_500, "-1.500");
         check(0, "0");
     }
 
@@ -235,9 +329,10 @@ mod tests {
             warnings: vec!["careful".into()],
             infos: vec![],
             explained: None,
+            timings: query::promql::Timings::default(),
         };
-        assert!(query_answer(&result, 1_000).is_ok());
-        let error = query_answer(&result, 10).err().unwrap();
+        assert!(query_answer(&result, None, 1_000).is_ok());
+        let error = query_answer(&result, None, 10).err().unwrap();
         assert!(error.0.message().contains("max_response_bytes"));
     }
 }

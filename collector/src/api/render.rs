@@ -2,8 +2,8 @@
 
 use super::Api;
 use super::params::Params;
-use super::prometheus::{check_points, range_params};
 use super::prometheus_json::{ApiError, ApiResult};
+use super::prometheus_params;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse as _;
@@ -46,7 +46,7 @@ async fn draw(
     let tenant = runtime::http::tenant_of(headers)?;
     let expr = params.required("query")?.to_owned();
     let range = panel_range(api, params)?;
-    check_points(range, api.queries.limits().max_points_per_series)?;
+    range.check_points(api.queries.limits().max_points_per_series)?;
     let mut spec = spec(params, range)?;
     if spec.title.is_empty() {
         spec.title.clone_from(&expr);
@@ -73,7 +73,7 @@ async fn draw(
 /// `start`, `end` and `step`, or the last hour in a sensible step.
 fn panel_range(api: &Api, params: &Params) -> Result<RangeParams> {
     if params.get("start").is_some() && params.get("end").is_some() && params.get("step").is_some() {
-        return range_params(params);
+        return prometheus_params::range(params);
     }
     let time = super::params::time_ms;
     let end_ms = params

@@ -272,6 +272,19 @@ impl Expr {
             Node::Subquery(s) => vec![&s.expr],
         }
     }
+    /// The matchers of every selector in the expression, in the order of the text.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        let mut found = Vec::new();
+        self.add_selectors(&mut found);
+        found
+    }
+    fn add_selectors<'a>(&'a self, found: &mut Vec<&'a [Matcher]>) {
+        match &self.node {
+            Node::Vector(v) => found.push(&v.matchers),
+            Node::Matrix(m) => found.push(&m.selector.matchers),
+            _ => self.children().into_iter().for_each(|e| e.add_selectors(found)),
+        }
+    }
     /// The expression over several lines, as `/api/v1/format_query` gives it.
     pub fn pretty(&self) -> String {
         pretty::pretty(self)

@@ -1,5 +1,6 @@
 //! Tests of the store: against the plain store, one per promise, and simulated crashes.
 
+mod exemplars;
 mod keeping;
 mod losing;
 mod oracle;
