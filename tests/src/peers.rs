@@ -58,6 +58,40 @@ pub async fn prometheus(folder: &Path, write_url: &str, jobs: &str) -> Result<(P
          static_configs: [{{ targets: ['{address}'] }}]\n{jobs}remote_write:\n  - url: {write_url}/api/v1/write\n    \
          queue_config: {{ batch_send_deadline: 500ms }}\n"
     );
+    start_prometheus(folder, &address, &config, &[]).await
+}
+
+/// Debian's Prometheus that takes remote writes of everything and scrapes itself every second; `None`, with a visible
+/// line, where it is not installed.
+pub async fn prometheus_receiver(folder: &Path) -> Result<Option<(Process, String)>> {
+    if std::process::Command::new("prometheus")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        crate::skipped("Debian's prometheus is not installed; this test compares with it");
+        return Ok(None);
+    }
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let config = format!(
+        "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: prometheus\n    \
+         static_configs: [{{ targets: ['{address}'] }}]\n"
+    );
+    let flags = [
+        "--web.enable-remote-write-receiver",
+        "--enable-feature=native-histograms,exemplar-storage",
+    ];
+    start_prometheus(folder, &address, &config, &flags)
+        .await
+        .map(Some)
+}
+
+async fn start_prometheus(
+    folder: &Path,
+    address: &str,
+    config: &str,
+    flags: &[&str],
+) -> Result<(Process, String)> {
     std::fs::write(folder.join("prometheus.yml"), config)?;
     let mut command = Command::new("prometheus");
     command.arg(format!(
@@ -69,6 +103,7 @@ pub async fn prometheus(folder: &Path, write_url: &str, jobs: &str) -> Result<(P
         folder.join("prometheus").display()
     ));
     command.arg(format!("--web.listen-address={address}"));
+    command.args(flags);
     let mut process = Process::start("prometheus", command)?;
     process
         .wait_for_line("readiness", |l| {
