@@ -259,7 +259,7 @@ async fn bad_queries_get_one_clear_error() {
             }
         }
     };
-    check("/api/v1/query", 400, &["bad_data", "query", "missing"]).await;
+    check("/api/v1/query", 400, &["bad_data", "query", "no expression"]).await;
     check("/api/v1/query?query=sum(", 400, &["bad_data"]).await;
     check("/api/v1/query?query=up&time=never", 400, &["time", "never"]).await;
     check("/api/v1/query?query=rate(up)", 400, &["bad_data"]).await;

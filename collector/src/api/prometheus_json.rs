@@ -285,6 +285,7 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::metric::HistogramSample;
 
     #[test]
     fn numbers_are_written_as_prometheus_does() {
@@ -317,6 +318,68 @@ mod tests {
         check(10, "0.010");
         check(-1_500, "-1.500");
         check(0, "0");
+    }
+
+    #[test]
+    fn series_have_values_and_histograms_where_there_are_some() {
+        let check = |values: &[i64], histograms: &[i64], expected: &str| {
+            let of = |timestamp_ms: &i64| HistogramSample {
+                timestamp_ms: *timestamp_ms,
+                start_timestamp_ms: 0,
+                histogram: Histogram {
+                    count: 1.0,
+                    sum: f64::NAN,
+                    positive: vec![(1, 1.0), (2, 0.0)],
+                    ..Histogram::default()
+                },
+            };
+            let series = SeriesData {
+                timestamps_ms: values.to_vec(),
+                values: vec![0.5; values.len()],
+                histograms: histograms.iter().map(of).collect(),
+                ..SeriesData::default()
+            };
+            let mut out = String::new();
+            write_series(&mut out, &series);
+            assert_eq!(out, expected);
+        };
+        check(&[], &[], r#"{"metric":{}}"#);
+        check(
+            &[1000, 2000],
+            &[],
+            r#"{"metric":{},"values":[[1,"0.5"],[2,"0.5"]]}"#,
+        );
+        let histogram = r#"{"count":"1","sum":"NaN","buckets":[[0,"1","2","1"]]}"#;
+        check(
+            &[],
+            &[1000, 1001],
+            &format!(r#"{{"metric":{{}},"histograms":[[1,{histogram}],[1.001,{histogram}]]}}"#),
+        );
+        check(
+            &[1000],
+            &[2000],
+            &format!(r#"{{"metric":{{}},"values":[[1,"0.5"]],"histograms":[[2,{histogram}]]}}"#),
+        );
+        let mut out = String::new();
+        write_histogram_point(&mut out, 0, &Histogram::default());
+        assert_eq!(out, r#"[0,{"count":"0","sum":"0"}]"#);
+    }
+
+    #[test]
+    fn many_notes_are_cut_off() {
+        let check = |n: usize, last: Option<&str>| {
+            let texts: Vec<String> = (0..n).map(|i| format!("note {i}")).collect();
+            let mut out = String::new();
+            write_notes(&mut out, "infos", "info", &texts);
+            match last {
+                None => assert_eq!(out, ""),
+                Some(last) => assert!(out.ends_with(&format!(",\"{last}\"]")), "{out}"),
+            }
+        };
+        check(0, None);
+        check(10, Some("note 9"));
+        check(11, Some("1 more info annotations omitted"));
+        check(15, Some("5 more info annotations omitted"));
     }
 
     #[test]

@@ -128,14 +128,21 @@ fn table(answer: &Value, language: Language) -> String {
         Some("vector") => {
             let rows = result
                 .iter()
-                .map(|r| (name_of(&r["metric"]), text(&r["value"][1])));
+                .map(|r| (name_of(&r["metric"]), number_or_histogram(r)));
             columns(&mut out, rows.collect());
         }
         Some("matrix") => {
             for series in result {
                 let _ = writeln!(out, "{}", name_of(&series["metric"]));
-                for point in series["values"].as_array().into_iter().flatten() {
-                    let _ = writeln!(out, "  {}  {}", seconds_text(&point[0]), text(&point[1]));
+                let of = |key: &str| series[key].as_array().into_iter().flatten();
+                let mut points: Vec<(&Value, String)> = of("values")
+                    .map(|p| (&p[0], text(&p[1])))
+                    .chain(of("histograms").map(|p| (&p[0], histogram(&p[1]))))
+                    .collect();
+                let seconds = |time: &Value| time.as_f64().unwrap_or_default();
+                points.sort_by(|a, b| seconds(a.0).total_cmp(&seconds(b.0)));
+                for (time, shown) in points {
+                    let _ = writeln!(out, "  {}  {shown}", seconds_text(time));
                 }
             }
         }
@@ -149,6 +156,34 @@ fn table(answer: &Value, language: Language) -> String {
             let _ = writeln!(out, "# {}", text(note));
         }
     }
+    out
+}
+
+fn number_or_histogram(element: &Value) -> String {
+    match &element["histogram"] {
+        Value::Null => text(&element["value"][1]),
+        point => histogram(&point[1]),
+    }
+}
+
+/// A native histogram as promtool shows it: `{count:3, sum:4.5, (1,2]:3}`.
+fn histogram(histogram: &Value) -> String {
+    let mut out = format!(
+        "{{count:{}, sum:{}",
+        text(&histogram["count"]),
+        text(&histogram["sum"])
+    );
+    for bucket in histogram["buckets"].as_array().into_iter().flatten() {
+        let (open, close) = match bucket[0].as_i64() {
+            Some(0) => ('(', ']'),
+            Some(1) => ('[', ')'),
+            Some(2) => ('(', ')'),
+            _ => ('[', ']'),
+        };
+        let [lower, upper, count] = [1, 2, 3].map(|i| text(&bucket[i]));
+        let _ = write!(out, ", {open}{lower},{upper}{close}:{count}");
+    }
+    out.push('}');
     out
 }
 
@@ -277,6 +312,17 @@ mod tests {
             table(&vector, Language::Promql),
             "up{job=\"a\"}  1\nup           0\n# w\n"
         );
+        let sizes = serde_json::json!({ "count": "4", "sum": "5.5",
+            "buckets": [[1, "-2", "-1", "1"], [3, "-0.1", "0.1", "1"], [0, "1", "2", "1"], [2, "2", "4", "1"]] });
+        let shown = "{count:4, sum:5.5, [-2,-1):1, [-0.1,0.1]:1, (1,2]:1, (2,4):1}";
+        let histogram = serde_json::json!({ "data": { "resultType": "vector", "result": [
+            { "metric": { "__name__": "sizes" }, "histogram": [1, sizes] } ] } });
+        assert_eq!(table(&histogram, Language::Promql), format!("sizes  {shown}\n"));
+        let mixed = serde_json::json!({ "data": { "resultType": "matrix", "result": [
+            { "metric": {}, "values": [[0, "1"], [2, "3"]], "histograms": [[1, sizes]] } ] } });
+        let at = |second: u8| format!("  1970-01-01T00:00:0{second}.000000000Z");
+        let rows = format!("{{}}\n{}  1\n{}  {shown}\n{}  3\n", at(0), at(1), at(2));
+        assert_eq!(table(&mixed, Language::Promql), rows);
         let empty = serde_json::json!({ "data": { "resultType": "vector", "result": [] } });
         assert_eq!(table(&empty, Language::Promql), "no data\n");
         let logs = serde_json::json!({ "data": { "resultType": "streams", "result": [
