@@ -245,6 +245,11 @@ async fn answers_are_prometheus_json_to_the_letter() {
         &data(r#""sum by (job) (rate(up[5m]))""#),
     )
     .await;
+    // A range without any time in it is no error.
+    let backwards = [("match[]", "api_sizes"), ("start", &b60), ("end", &b0)];
+    for path in ["labels", "label/job/values", "series"] {
+        check(path, &backwards, &data("[]")).await;
+    }
     let (_, tree) = ask(&binnacle.url, "parse_query", &[("query", "up > 1")]).await;
     let tree: Value = serde_json::from_str(&tree).unwrap();
     assert_eq!(tree["data"]["type"], "binaryExpr", "{tree}");

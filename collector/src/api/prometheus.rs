@@ -38,7 +38,8 @@ async fn range(State(api): State<Api>, headers: HeaderMap, params: Params) -> Ap
     let range = prometheus_params::range(&params)?;
     range.check_points(api.queries.limits().max_points_per_series)?;
     let query = Query::of(&api, &params, range.step_ms)?;
-    let only_step_ms = Some(range.start_ms).filter(|_| range.end_ms - range.start_ms < range.step_ms);
+    let only_step_ms =
+        Some(range.start_ms).filter(|_| range.end_ms.saturating_sub(range.start_ms) < range.step_ms);
     let evaluate =
         move |engine: &Engine, text: &str, budget: &Budget| engine.range(&tenant, text, range, budget);
     query.answer(&api, limit, only_step_ms, evaluate).await
