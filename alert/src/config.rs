@@ -214,15 +214,23 @@ impl Config {
     }
 }
 
-fn paths_of(pattern: &str, base: &Path) -> Result<Vec<PathBuf>> {
+/// The rule files that a path or pattern of `rule_files` names, as far as there are any.
+///
+/// # Errors
+/// `BadData` for what is no pattern.
+pub fn rule_paths(pattern: &str, base: &Path) -> Result<Vec<PathBuf>> {
     let full = base.join(pattern);
     let listed = glob::glob(&full.to_string_lossy())
         .map_err(|e| Error::bad_data(format!("rule_files: {pattern:?} is not a pattern: {e}")))?;
-    let paths: Vec<PathBuf> = listed.filter_map(std::result::Result::ok).collect();
+    Ok(listed.filter_map(std::result::Result::ok).collect())
+}
+
+fn paths_of(pattern: &str, base: &Path) -> Result<Vec<PathBuf>> {
+    let paths = rule_paths(pattern, base)?;
     if paths.is_empty() && !pattern.contains(['*', '?', '[']) {
         return Err(Error::bad_data(format!(
             "rule_files: there is no file {}",
-            full.display()
+            base.join(pattern).display()
         )));
     }
     Ok(paths)
@@ -233,6 +241,21 @@ fn paths_of(pattern: &str, base: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// `BadData` with all of its mistakes.
 pub fn read_rules(path: &Path) -> Result<RuleFile> {
+    let (text, name) = read_rule_text(path)?;
+    Ok(rules::load(&text, &name)?)
+}
+
+/// As [`read_rules`], but passes over unknown keys.
+///
+/// # Errors
+/// As [`read_rules`].
+pub fn read_rules_lenient(path: &Path) -> Result<RuleFile> {
+    let (text, name) = read_rule_text(path)?;
+    Ok(rules::load_lenient(&text, &name)?)
+}
+
+/// The text of a file that is not too large, and the name that errors show.
+fn read_rule_text(path: &Path) -> Result<(String, String)> {
     let name = path.display();
     let cannot = |e: std::io::Error| Error::bad_data(format!("cannot read the rule file {name}: {e}"));
     let size = std::fs::metadata(path).map_err(cannot)?.len();
@@ -242,7 +265,7 @@ pub fn read_rules(path: &Path) -> Result<RuleFile> {
         )));
     }
     let text = std::fs::read_to_string(path).map_err(cannot)?;
-    Ok(rules::load(&text, &name.to_string())?)
+    Ok((text, name.to_string()))
 }
 
 #[cfg(test)]

@@ -223,6 +223,7 @@ impl Core {
         let definition = Arc::clone(&state.group.rules[rule]);
         let context = Context {
             now_ms,
+            asked_at_ms: state.group.asks_at_ms(now_ms),
             external_labels: &self.external_labels,
             external_url: &self.external_url,
             limit: state.group.limit,

@@ -7,11 +7,12 @@
 use crate::rules::{AlertSpec, Rule};
 use crate::template::{self, Data};
 use model::labels::METRIC_NAME;
-use model::metric::stale_nan;
+use model::metric::{Histogram, HistogramSample, stale_nan};
 use model::{Error, Labels, Result, Sample, Series};
 use query::promql::{InstantSample, QueryValue};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How long a resolved alert is remembered by its rule, as in Prometheus.
 const RESOLVED_RETENTION_MS: i64 = 15 * 60_000;
@@ -83,6 +84,8 @@ pub(crate) struct RuleState {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) now_ms: i64,
+    /// The time that the expression was evaluated at, and that the series are written with: earlier by the group's offset.
+    pub(crate) asked_at_ms: i64,
     pub(crate) external_labels: &'a Labels,
     pub(crate) external_url: &'a str,
     /// The most results of the rule; 0 is no limit.
@@ -148,11 +151,12 @@ impl RuleState {
     pub(crate) fn end_series(&mut self, now_ms: i64) -> Vec<Series> {
         std::mem::take(&mut self.written)
             .into_iter()
-            .map(|labels| series(labels, now_ms, stale_nan()))
+            .map(|labels| series(labels, now_ms, stale_nan().into()))
             .collect()
     }
 
-    fn try_apply(&mut self, rule: &Rule, value: QueryValue, context: Context<'_>) -> Result<Outcome> {
+    /// Applies a value; what goes wrong leaves the alerts as they are.
+    pub(crate) fn try_apply(&mut self, rule: &Rule, value: QueryValue, context: Context<'_>) -> Result<Outcome> {
         let samples = samples_of(value)?;
         if context.limit > 0 && samples.len() > context.limit {
             return Err(Error::limit(format!(
@@ -165,13 +169,13 @@ impl RuleState {
             None => (recorded(rule, samples)?, false),
             Some(spec) => self.alerting(rule, spec, &samples, context)?,
         };
-        let now_ms = context.now_ms;
+        let at_ms = context.asked_at_ms;
         let written: BTreeSet<Labels> = values.iter().map(|(l, _)| l.clone()).collect();
         let gone: Vec<Labels> = self.written.difference(&written).cloned().collect();
-        let stale = gone.into_iter().map(|l| series(l, now_ms, stale_nan()));
+        let stale = gone.into_iter().map(|l| series(l, at_ms, stale_nan().into()));
         let series = values
             .into_iter()
-            .map(|(l, v)| series(l, now_ms, v))
+            .map(|(l, p)| series(l, at_ms, p))
             .chain(stale)
             .collect();
         self.written = written;
@@ -184,7 +188,7 @@ impl RuleState {
         spec: &AlertSpec,
         samples: &[InstantSample],
         context: Context<'_>,
-    ) -> Result<(Vec<(Labels, f64)>, bool)> {
+    ) -> Result<(Vec<(Labels, Point)>, bool)> {
         if samples.len() > context.max_alerts {
             return Err(Error::limit(format!(
                 "the rule gives {} alerts, more than {} (alert.max_alerts_per_rule)",
@@ -220,7 +224,7 @@ impl RuleState {
             .active()
             .flat_map(|a| {
                 let start = a.active_at_ms.div_euclid(1000) as f64;
-                [(series_of_state(a), 1.0), (series_of_start(a), start)]
+                [(series_of_state(a), 1.0.into()), (series_of_start(a), start.into())]
             })
             .collect();
         Ok((values, changed))
@@ -299,7 +303,7 @@ fn same_labels(what: &str) -> Error {
     )
 }
 
-fn recorded(rule: &Rule, samples: Vec<InstantSample>) -> Result<Vec<(Labels, f64)>> {
+fn recorded(rule: &Rule, samples: Vec<InstantSample>) -> Result<Vec<(Labels, Point)>> {
     let mut seen = BTreeSet::new();
     let mut values = Vec::with_capacity(samples.len());
     for sample in samples {
@@ -312,7 +316,11 @@ fn recorded(rule: &Rule, samples: Vec<InstantSample>) -> Result<Vec<(Labels, f64
         if !seen.insert(labels.clone()) {
             return Err(same_labels("rule"));
         }
-        values.push((labels, sample.value));
+        let point = match sample.histogram {
+            Some(histogram) => Point::Histogram(histogram),
+            None => sample.value.into(),
+        };
+        values.push((labels, point));
     }
     Ok(values)
 }
@@ -364,10 +372,31 @@ fn series_of_start(alert: &Alert) -> Labels {
     builder.build()
 }
 
-fn series(labels: Labels, timestamp_ms: i64, value: f64) -> Series {
-    Series {
-        labels,
-        samples: vec![Sample { timestamp_ms, value }],
-        ..Series::default()
+/// What a rule writes to a series.
+#[derive(Debug)]
+enum Point {
+    Value(f64),
+    Histogram(Arc<Histogram>),
+}
+
+impl From<f64> for Point {
+    fn from(value: f64) -> Self {
+        Self::Value(value)
     }
+}
+
+fn series(labels: Labels, timestamp_ms: i64, point: Point) -> Series {
+    let mut series = Series {
+        labels,
+        ..Series::default()
+    };
+    match point {
+        Point::Value(value) => series.samples.push(Sample { timestamp_ms, value }),
+        Point::Histogram(histogram) => series.histograms.push(HistogramSample {
+            timestamp_ms,
+            start_timestamp_ms: 0,
+            histogram: Arc::unwrap_or_clone(histogram),
+        }),
+    }
+    series
 }

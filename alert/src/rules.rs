@@ -4,6 +4,7 @@
 //! and the offending text, all of them at once.
 
 mod file;
+mod lenient;
 #[cfg(test)]
 mod pack_tests;
 #[cfg(test)]
@@ -47,6 +48,14 @@ pub struct Group {
     pub limit: usize,
     /// The rules in order; the group's labels are already in them.
     pub rules: Vec<Arc<Rule>>,
+}
+
+impl Group {
+    /// The time that an evaluation at a time asks the engine for, and that its series are written with.
+    pub fn asks_at_ms(&self, at_ms: i64) -> i64 {
+        let offset_ms = i64::try_from(self.query_offset.as_millis()).unwrap_or(i64::MAX / 4);
+        at_ms.saturating_sub(offset_ms)
+    }
 }
 
 /// One rule.
@@ -97,7 +106,15 @@ impl From<RuleErrors> for model::Error {
 /// # Errors
 /// All mistakes, each with its place. A file that is no YAML, or has an unknown key, has one.
 pub fn load(text: &str, file_name: &str) -> Result<RuleFile, RuleErrors> {
-    file::read(text, file_name)
+    file::read::<file::RawFile>(text, file_name)
+}
+
+/// As [`load`], but for a file with keys of somebody else's in it: unknown ones are passed over.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_lenient(text: &str, file_name: &str) -> Result<RuleFile, RuleErrors> {
+    file::read::<lenient::RawFile>(text, file_name)
 }
 
 /// The default pack. A test loads it, so it is sound.

@@ -1,5 +1,6 @@
 //! The command line: what `binnacle` can be asked to do.
 
+use crate::command::test::TestArgs;
 use crate::command::tsdb::TsdbArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
   binnacle query 'up'                          ask a running binnacle in PromQL
   binnacle query '{container=\"web\"} |= \"error\"'   ask in LogQL
   binnacle check binnacle.yml rules/*.yml      check configuration and rule files
+  binnacle test rules tests/*.yml              run unit tests of rule files, as promtool has them
   binnacle tsdb import /var/lib/prometheus     bring Prometheus' blocks into a stopped binnacle's data directory"
 )]
 pub struct Cli {
@@ -38,6 +40,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Check configuration and rule files without starting anything
     Check(CheckArgs),
+    /// Run unit tests of rule files
+    Test(TestArgs),
     /// Import, dump, verify and inspect what is stored
     Tsdb(TsdbArgs),
 }

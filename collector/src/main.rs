@@ -24,6 +24,9 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             };
         }
+        Command::Test(args) => {
+            collector::command::test::run(&args, Arc::new(runtime::clock::SystemClock::new()))
+        }
         Command::Tsdb(args) => {
             collector::command::tsdb::run(&args, Arc::new(runtime::clock::SystemClock::new()))
         }

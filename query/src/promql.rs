@@ -14,6 +14,7 @@ mod notes;
 mod plan;
 mod ranges;
 mod select;
+pub mod series_notation;
 mod share;
 pub mod syntax;
 mod vectors;

@@ -71,10 +71,10 @@ async fn evaluate(
     let clock: &dyn Clock = shared.options.clock.as_ref();
     let started_ns = clock.monotonic_ns();
     let since = |from_ns: u64| Duration::from_nanos(clock.monotonic_ns().saturating_sub(from_ns));
-    let offset_ms = i64::try_from(group.query_offset.as_millis()).unwrap_or(i64::MAX / 4);
+    let asked_at_ms = group.asks_at_ms(at_ms);
     for (number, rule) in group.rules.iter().enumerate() {
         let rule_started_ns = clock.monotonic_ns();
-        let answer = ask(shared, &rule.expr, at_ms.saturating_sub(offset_ms), generation).await;
+        let answer = ask(shared, &rule.expr, asked_at_ms, generation).await;
         let series = {
             let mut core = shared.core();
             if generation.is_cancelled() {

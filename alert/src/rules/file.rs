@@ -3,6 +3,7 @@
 use super::{AlertSpec, Group, MAX_GROUPS, MAX_RULES, Rule, RuleErrors, RuleFile};
 use crate::template::Template;
 use runtime::config::ConfigError;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,45 +12,45 @@ use std::time::Duration;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawFile {
+pub(super) struct RawFile {
     #[serde(default)]
-    groups: Vec<RawGroup>,
+    pub(super) groups: Vec<RawGroup>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawGroup {
-    name: Spanned<String>,
+pub(super) struct RawGroup {
+    pub(super) name: Spanned<String>,
     #[serde(default)]
-    interval: Option<PromDuration>,
+    pub(super) interval: Option<PromDuration>,
     #[serde(default)]
-    query_offset: Option<PromDuration>,
+    pub(super) query_offset: Option<PromDuration>,
     #[serde(default)]
-    limit: usize,
+    pub(super) limit: usize,
     #[serde(default)]
-    labels: BTreeMap<String, Spanned<String>>,
+    pub(super) labels: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
-    rules: Vec<Spanned<RawRule>>,
+    pub(super) rules: Vec<Spanned<RawRule>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawRule {
-    record: Option<Spanned<String>>,
-    alert: Option<Spanned<String>>,
-    expr: Option<Spanned<String>>,
+pub(super) struct RawRule {
+    pub(super) record: Option<Spanned<String>>,
+    pub(super) alert: Option<Spanned<String>>,
+    pub(super) expr: Option<Spanned<String>>,
     #[serde(rename = "for")]
-    hold: Option<Spanned<PromDuration>>,
-    keep_firing_for: Option<Spanned<PromDuration>>,
+    pub(super) hold: Option<Spanned<PromDuration>>,
+    pub(super) keep_firing_for: Option<Spanned<PromDuration>>,
     #[serde(default)]
-    labels: BTreeMap<String, Spanned<String>>,
+    pub(super) labels: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
-    annotations: BTreeMap<String, Spanned<String>>,
+    pub(super) annotations: BTreeMap<String, Spanned<String>>,
 }
 
 /// A duration in Prometheus' words.
 #[derive(Clone, Copy)]
-struct PromDuration(Duration);
+pub(super) struct PromDuration(Duration);
 
 impl<'de> Deserialize<'de> for PromDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -77,7 +78,11 @@ impl Errors<'_> {
     }
 }
 
-pub(super) fn read(text: &str, file_name: &str) -> Result<RuleFile, RuleErrors> {
+/// Reads a file whose YAML has one of two forms: without unknown keys, or with any.
+pub(super) fn read<F: DeserializeOwned + Into<RawFile>>(
+    text: &str,
+    file_name: &str,
+) -> Result<RuleFile, RuleErrors> {
     let mut errors = Errors {
         file: file_name,
         text,
@@ -88,8 +93,8 @@ pub(super) fn read(text: &str, file_name: &str) -> Result<RuleFile, RuleErrors> 
         .lines()
         .map(str::trim)
         .all(|l| l.is_empty() || l.starts_with('#') || l == "---");
-    let raw: RawFile = match serde_saphyr::from_str(if blank { "{}" } else { text }) {
-        Ok(raw) => raw,
+    let raw: RawFile = match serde_saphyr::from_str::<F>(if blank { "{}" } else { text }) {
+        Ok(raw) => raw.into(),
         Err(e) => {
             let at = e.location().unwrap_or(Location::UNKNOWN);
             errors.add(at, sentence(&e));

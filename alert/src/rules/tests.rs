@@ -135,3 +135,20 @@ fn the_default_pack_is_sound() {
         assert!(alert.annotations.contains_key("description"), "{}", rule.name);
     }
 }
+
+#[test]
+fn lenient_reading_passes_over_unknown_keys_only() {
+    let text = "groups:\n- name: g\n  owner: me\n  interval: 5s\n  limit: 3\n  query_offset: 2s\n  labels: {a: b}\n  rules:\n  - \
+                alert: A\n    expr: up == 0\n    runbook: {url: x}\n    for: 1m\n    keep_firing_for: 2m\n    annotations: {s: t}\n\
+                version: 7\n";
+    let plain: String = text
+        .lines()
+        .filter(|l| !["owner", "runbook", "version"].iter().any(|k| l.contains(k)))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    assert_eq!(load_lenient(text, "x.yml"), load(&plain, "x.yml"));
+    assert!(load(text, "x.yml").is_err());
+    let wrong = text.replace("up == 0", "up ==").replace("for: 1m", "for: soon");
+    let says = load_lenient(&wrong, "x.yml").unwrap_err().to_string();
+    assert!(says.starts_with("x.yml:12:"), "{says}");
+}

@@ -6,10 +6,8 @@ mod compare;
 mod database;
 mod histogram;
 mod script;
-mod series;
 #[cfg(test)]
 mod tests;
-mod text;
 
 use super::Case;
 use anyhow::{Context as _, Result, bail};

@@ -27,6 +27,11 @@ pub fn subtract(a: &Histogram, b: &Histogram) -> Result<Outcome> {
     Ok(outcome)
 }
 
+/// `a - b` with the hint as a sum has it: how the histograms of a series description count down.
+pub(crate) fn subtract_as_counter(a: &Histogram, b: &Histogram) -> Result<Outcome> {
+    operate(a, b, Sign::Minus)
+}
+
 fn operate(a: &Histogram, b: &Histogram, sign: Sign) -> Result<Outcome> {
     let mut result = a.clone();
     match add_into(&mut result, b, sign) {

@@ -3,6 +3,7 @@
 use model::Labels;
 use model::labels::METRIC_NAME;
 use model::metric::{Histogram, HistogramSample, Sample, Series};
+use query::promql::series_notation::number;
 use std::collections::BTreeMap;
 
 /// What the series of one classic histogram say at one time.
@@ -24,7 +25,7 @@ pub(super) fn merged(series: &[Series]) -> Result<Vec<Series>, String> {
         };
         let bound = match (part, one.labels.get("le")) {
             (Part::Bucket, None) => return Err(format!("{}: a bucket without the label le", one.labels)),
-            (Part::Bucket, Some(le)) => match super::text::number(le) {
+            (Part::Bucket, Some(le)) => match number(le) {
                 Some(bound) if !bound.is_nan() => bound,
                 _ => continue,
             },

@@ -2,9 +2,9 @@
 
 use super::histogram;
 use super::script::{Eval, Expected, Notes, When};
-use super::series::Item;
 use model::metric::{Histogram, is_stale};
 use model::{Labels, SeriesData};
+use query::promql::series_notation::Item;
 use query::promql::{QueryResult, QueryValue, RangeParams};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,19 +37,17 @@ enum Point<'a> {
     Histogram(&'a Histogram),
 }
 
-impl Item {
-    fn is_met_by(&self, got: Point<'_>) -> bool {
-        match (self, got) {
-            (Self::Value(expected), Point::Value(got)) => almost_equal(*expected, got),
-            (
-                Self::Histogram {
-                    histogram,
-                    hint_is_written,
-                },
-                Point::Histogram(got),
-            ) => histogram::is_same(histogram, got, *hint_is_written),
-            _ => false,
-        }
+fn is_met_by(expected: &Item, got: Point<'_>) -> bool {
+    match (expected, got) {
+        (Item::Value(expected), Point::Value(got)) => almost_equal(*expected, got),
+        (
+            Item::Histogram {
+                histogram,
+                hint_is_written,
+            },
+            Point::Histogram(got),
+        ) => histogram::is_same(histogram, got, *hint_is_written),
+        _ => false,
     }
 }
 
@@ -104,7 +102,7 @@ pub(super) fn middle_step(eval: &Eval, answer: &QueryValue, at_ms: i64) -> Resul
         match &eval.expected {
             Expected::Series(expected) => vector(expected, &got, false),
             Expected::Scalar(expected) => match got.first() {
-                Some((_, got)) if Item::Value(*expected).is_met_by(*got) => Ok(()),
+                Some((_, got)) if is_met_by(&Item::Value(*expected), *got) => Ok(()),
                 _ => Err("another value".to_owned()),
             },
             Expected::Text(_) => Ok(()),
@@ -164,7 +162,7 @@ fn vector(
             Item::Gap => &Item::Value(0.0),
             item => item,
         };
-        if !item.is_met_by(*point) {
+        if !is_met_by(item, *point) {
             return Err(format!("{labels} differs"));
         }
     }
@@ -194,7 +192,7 @@ fn matrix(expected: &[(Labels, Vec<Item>)], got: &[SeriesData], times: RangePara
         }
         let mut left = at_times.len();
         for (time_ms, point) in points(series) {
-            let is_met = at_times.get(&time_ms).is_some_and(|item| item.is_met_by(point));
+            let is_met = at_times.get(&time_ms).is_some_and(|item| is_met_by(item, point));
             if !is_met || left == 0 {
                 return Err(format!("{labels} differs at {time_ms} ms"));
             }

@@ -1,15 +1,10 @@
 //! The language of `.test` files: `clear`, `load`, `eval`, and what is expected of an eval.
 
 use super::classic;
-use super::series::{self, Item};
-use super::text::{Cursor, number};
-use model::metric::HistogramSample;
-use model::{Labels, Sample, Series};
+use model::{Labels, Series};
 use query::promql::RangeParams;
+use query::promql::series_notation::{self as notation, Item, number};
 use regex::Regex;
-
-/// The furthest time from the epoch, in milliseconds: some 28,000 years.
-const MAX_TIME_MS: i64 = 1 << 50;
 
 /// A command and the number of its first line.
 #[derive(Debug)]
@@ -171,18 +166,18 @@ fn load(head: &str, block: &mut Block<'_>) -> Result<Vec<Series>, String> {
         "load_with_nhcb" => true,
         _ => return Err(format!("unknown command {word:?}")),
     };
-    let step_ms = duration_ms(step.trim())?;
+    let step_ms = notation::parse_duration_ms(step.trim()).map_err(plain)?;
     let mut loaded: Vec<Series> = Vec::new();
     let mut starts: Option<(Labels, Vec<Option<i64>>)> = None;
     for line in &mut *block {
-        if series::is_of_starts(line) {
+        if notation::is_of_starts(line) {
             if starts.is_some() {
                 return Err("start timestamps without a line of samples".to_owned());
             }
-            starts = Some(series::parse_starts(line)?);
+            starts = Some(notation::parse_starts(line).map_err(plain)?);
             continue;
         }
-        let (labels, items) = series::parse(line)?;
+        let (labels, items) = notation::parse(line).map_err(plain)?;
         let offsets = match starts.take() {
             None => Vec::new(),
             Some((of, _)) if of != labels => {
@@ -199,7 +194,7 @@ fn load(head: &str, block: &mut Block<'_>) -> Result<Vec<Series>, String> {
         };
         // The last line of a series holds.
         loaded.retain(|s| s.labels != labels);
-        loaded.push(points(labels, items, &offsets, step_ms));
+        loaded.push(notation::series(labels, items, &offsets, 0, step_ms));
     }
     if starts.is_some() {
         return Err("start timestamps without a line of samples".to_owned());
@@ -208,33 +203,6 @@ fn load(head: &str, block: &mut Block<'_>) -> Result<Vec<Series>, String> {
         loaded.extend(classic::merged(&loaded)?);
     }
     Ok(loaded)
-}
-
-/// A series with its items at their times.
-fn points(labels: Labels, items: Vec<Item>, offsets: &[Option<i64>], step_ms: i64) -> Series {
-    let mut series = Series {
-        labels,
-        ..Series::default()
-    };
-    let mut timestamp_ms = 0i64;
-    for (at, item) in items.into_iter().enumerate() {
-        let offset = offsets.get(at).copied().flatten();
-        let start_timestamp_ms = offset.map_or(0, |o| timestamp_ms.saturating_add(o));
-        match item {
-            Item::Gap => {}
-            Item::Value(value) => {
-                series.samples.push(Sample { timestamp_ms, value });
-                series.start_timestamps_ms.push(start_timestamp_ms);
-            }
-            Item::Histogram { histogram, .. } => series.histograms.push(HistogramSample {
-                timestamp_ms,
-                start_timestamp_ms,
-                histogram: histogram.as_ref().clone(),
-            }),
-        }
-        timestamp_ms = timestamp_ms.saturating_add(step_ms);
-    }
-    series
 }
 
 fn eval(head: &str, block: &mut Block<'_>) -> Result<Eval, String> {
@@ -257,7 +225,7 @@ fn eval(head: &str, block: &mut Block<'_>) -> Result<Eval, String> {
             eval.expected = Expected::Scalar(value);
             return Ok(eval);
         } else {
-            let (labels, items) = series::parse(line)?;
+            let (labels, items) = notation::parse(line).map_err(plain)?;
             if items.is_empty() {
                 return Err("a series without a value is no expectation".to_owned());
             }
@@ -283,7 +251,7 @@ fn eval_head(head: &str) -> Result<Eval, String> {
         Ok::<_, String>(regex.captures(head))
     };
     let (found, when) = if let Some(found) = find(instant)? {
-        let at_ms = duration_ms(&found[2])?;
+        let at_ms = notation::parse_duration_ms(&found[2]).map_err(plain)?;
         (found, When::Instant(at_ms))
     } else if let Some(found) = find(range)? {
         let params = range_params(&found[2], &found[3], &found[4])?;
@@ -317,9 +285,8 @@ fn expect(rest: &str, eval: &mut Eval) -> Result<(), String> {
     let text = text.trim();
     match kind {
         "string" => {
-            let mut cursor = Cursor::new(text);
-            eval.expected = Expected::Text(cursor.quoted()?);
-            return if cursor.is_empty() { Ok(()) } else { Err(bad()) };
+            eval.expected = Expected::Text(notation::parse_quoted(text).map_err(plain)?);
+            return Ok(());
         }
         "range" => {
             let words: Vec<&str> = text.split_whitespace().collect();
@@ -366,9 +333,9 @@ fn matching(pattern: &str) -> Result<Text, String> {
 
 fn range_params(start: &str, end: &str, step: &str) -> Result<RangeParams, String> {
     let params = RangeParams {
-        start_ms: duration_ms(start)?,
-        end_ms: duration_ms(end)?,
-        step_ms: duration_ms(step)?,
+        start_ms: notation::parse_duration_ms(start).map_err(plain)?,
+        end_ms: notation::parse_duration_ms(end).map_err(plain)?,
+        step_ms: notation::parse_duration_ms(step).map_err(plain)?,
     };
     if params.end_ms < params.start_ms {
         return Err(format!("{end} is before {start}"));
@@ -379,13 +346,7 @@ fn range_params(start: &str, end: &str, step: &str) -> Result<RangeParams, Strin
     Ok(params)
 }
 
-/// Milliseconds of a duration, or of a time as its distance from the epoch; perhaps negative.
-pub(super) fn duration_ms(text: &str) -> Result<i64, String> {
-    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-    let duration = model::duration::parse(digits).map_err(|e| e.to_string())?;
-    let ms = i64::try_from(duration.as_millis())
-        .ok()
-        .filter(|ms| *ms <= MAX_TIME_MS);
-    ms.map(|ms| sign * ms)
-        .ok_or_else(|| format!("{text} is too long"))
+/// An error without its kind.
+fn plain(error: model::Error) -> String {
+    error.message().to_owned()
 }

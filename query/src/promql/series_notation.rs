@@ -1,18 +1,27 @@
-//! Series descriptions: `name{label="value"} 1 2+3x4 _ stale {{sum:1 count:2}}x3`, and lines of start timestamps.
+//! Series descriptions, Prometheus' notation for test data: `name{label="value"} 1 2+3x4 _ stale {{sum:1 count:2}}x3`.
+//!
+//! The `.test` files of the conformance suite and the unit tests of rule files are written in it.
 
-use super::histogram;
-use super::text::Cursor;
-use model::Labels;
+mod cursor;
+mod histogram;
+#[cfg(test)]
+mod tests;
+
+use cursor::Cursor;
+pub use cursor::number;
 use model::labels::METRIC_NAME;
-use model::metric::{Histogram, stale_nan};
+use model::metric::{Histogram, HistogramSample, stale_nan};
+use model::{Error, Labels, Result, Sample, Series};
 use std::sync::Arc;
 
-/// The most points that one line may stand for.
+/// The most points that one description may stand for.
 const MAX_POINTS: usize = 1_000_000;
+/// The furthest time from the epoch, in milliseconds: some 28,000 years.
+const MAX_TIME_MS: i64 = 1 << 50;
 
 /// One point of a description.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Item {
+pub enum Item {
     /// No point.
     Gap,
     /// A number; the staleness marker is one.
@@ -26,30 +35,141 @@ pub(super) enum Item {
     },
 }
 
-/// Reads a whole line.
-pub(super) fn parse(line: &str) -> Result<(Labels, Vec<Item>), String> {
-    let mut cursor = Cursor::new(line);
-    let labels = metric(&mut cursor)?;
-    let mut items = Vec::new();
-    while !cursor.is_empty() {
-        if !cursor.blanks() {
-            return Err(format!("a blank is missing before {:?}", cursor.rest()));
-        }
-        if !cursor.is_empty() {
-            item(&mut cursor, &mut items)?;
-        }
+/// What is wrong, in words.
+type Parsed<T> = std::result::Result<T, String>;
+
+/// Reads a description: a metric and its points.
+///
+/// # Errors
+/// `BadData` that says what is wrong and where.
+pub fn parse(text: &str) -> Result<(Labels, Vec<Item>)> {
+    whole(text, |cursor| {
+        let labels = metric(cursor)?;
+        let mut list = Vec::new();
+        items(cursor, &mut list)?;
+        Ok((labels, list))
+    })
+}
+
+/// Reads a metric without points; an empty text is one without labels.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_metric(text: &str) -> Result<Labels> {
+    if text.trim().is_empty() {
+        return Ok(Labels::empty());
     }
-    Ok((labels, items))
+    whole(text.trim(), metric)
+}
+
+/// Reads points without a metric.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_items(text: &str) -> Result<Vec<Item>> {
+    let mut list = Vec::new();
+    whole(&format!(" {text}"), |cursor| items(cursor, &mut list))?;
+    Ok(list)
 }
 
 /// Whether a line gives start timestamps: its first word ends with `@st`.
-pub(super) fn is_of_starts(line: &str) -> bool {
+pub fn is_of_starts(line: &str) -> bool {
     let metric = line.split([' ', '\t']).next().unwrap_or_default();
     metric.len() < line.len() && metric.ends_with("@st")
 }
 
 /// Reads a line of start timestamps: offsets in milliseconds from the times of the samples, or none.
-pub(super) fn parse_starts(line: &str) -> Result<(Labels, Vec<Option<i64>>), String> {
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_starts(line: &str) -> Result<(Labels, Vec<Option<i64>>)> {
+    starts(line).map_err(Error::bad_data)
+}
+
+/// Reads a text in one of Go's three kinds of quotes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_quoted(text: &str) -> Result<String> {
+    whole(text, |cursor| cursor.quoted())
+}
+
+/// Milliseconds of a duration, or of a time as its distance from the epoch; perhaps negative.
+///
+/// # Errors
+/// `BadData` for what is no duration, and for one of more than some 28,000 years.
+pub fn parse_duration_ms(text: &str) -> Result<i64> {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let ms = i64::try_from(model::duration::parse(digits)?.as_millis()).ok();
+    ms.filter(|ms| *ms <= MAX_TIME_MS)
+        .map(|ms| sign * ms)
+        .ok_or_else(|| Error::bad_data(format!("{text} is too long")))
+}
+
+/// A native histogram in the notation, as Prometheus prints it.
+pub fn print_histogram(histogram: &Histogram) -> String {
+    histogram::print(histogram)
+}
+
+/// A series with its points at their times: the first at `first_ms`, the next ones `step_ms` apart. `starts` are the
+/// distances of the start timestamps from the points, as far as there are any.
+pub fn series(
+    labels: Labels,
+    items: Vec<Item>,
+    starts: &[Option<i64>],
+    first_ms: i64,
+    step_ms: i64,
+) -> Series {
+    let mut series = Series {
+        labels,
+        ..Series::default()
+    };
+    let mut timestamp_ms = first_ms;
+    for (at, item) in items.into_iter().enumerate() {
+        let offset = starts.get(at).copied().flatten();
+        let start_timestamp_ms = offset.map_or(0, |o| timestamp_ms.saturating_add(o));
+        match item {
+            Item::Gap => {}
+            Item::Value(value) => {
+                series.samples.push(Sample { timestamp_ms, value });
+                series.start_timestamps_ms.push(start_timestamp_ms);
+            }
+            Item::Histogram { histogram, .. } => series.histograms.push(HistogramSample {
+                timestamp_ms,
+                start_timestamp_ms,
+                histogram: histogram.as_ref().clone(),
+            }),
+        }
+        timestamp_ms = timestamp_ms.saturating_add(step_ms);
+    }
+    series
+}
+
+/// Reads all of a text.
+fn whole<T>(text: &str, read: impl FnOnce(&mut Cursor<'_>) -> Parsed<T>) -> Result<T> {
+    let mut cursor = Cursor::new(text);
+    let value = read(&mut cursor).map_err(Error::bad_data)?;
+    if cursor.is_empty() {
+        Ok(value)
+    } else {
+        Err(Error::bad_data(format!("unexpected {:?}", cursor.rest())))
+    }
+}
+
+/// Points, each after a blank, to the end of the text.
+fn items(cursor: &mut Cursor<'_>, list: &mut Vec<Item>) -> Parsed<()> {
+    while !cursor.is_empty() {
+        if !cursor.blanks() {
+            return Err(format!("a blank is missing before {:?}", cursor.rest()));
+        }
+        if !cursor.is_empty() {
+            item(cursor, list)?;
+        }
+    }
+    Ok(())
+}
+
+fn starts(line: &str) -> Parsed<(Labels, Vec<Option<i64>>)> {
     let mut words = line.split_whitespace();
     let metric_text = words.next().and_then(|w| w.strip_suffix("@st"));
     let mut cursor = Cursor::new(metric_text.ok_or("the metric is missing before @st")?);
@@ -68,7 +188,7 @@ pub(super) fn parse_starts(line: &str) -> Result<(Labels, Vec<Option<i64>>), Str
 }
 
 /// The metric at the start of a line.
-fn metric(cursor: &mut Cursor<'_>) -> Result<Labels, String> {
+fn metric(cursor: &mut Cursor<'_>) -> Parsed<Labels> {
     let name = cursor.word(true);
     let mut pairs = Vec::new();
     if !name.is_empty() {
@@ -83,7 +203,7 @@ fn metric(cursor: &mut Cursor<'_>) -> Result<Labels, String> {
 }
 
 /// The labels after an opening brace, with the closing one.
-fn labels(cursor: &mut Cursor<'_>, pairs: &mut Vec<(String, String)>) -> Result<(), String> {
+fn labels(cursor: &mut Cursor<'_>, pairs: &mut Vec<(String, String)>) -> Parsed<()> {
     loop {
         cursor.blanks();
         if cursor.eat("}") {
@@ -109,7 +229,7 @@ fn labels(cursor: &mut Cursor<'_>, pairs: &mut Vec<(String, String)>) -> Result<
 }
 
 /// One item of a sequence: a point, or several.
-fn item(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Result<(), String> {
+fn item(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Parsed<()> {
     if cursor.eat("_") {
         let count = if cursor.eat("x") { cursor.count()? } else { 1 };
         return repeat(items, count, || Item::Gap);
@@ -142,7 +262,7 @@ fn item(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Result<(), String> {
 }
 
 /// What follows the opening braces of a histogram.
-fn histograms(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Result<(), String> {
+fn histograms(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Parsed<()> {
     let base = histogram::parse(cursor)?;
     let is_sum = cursor.eat("+{{");
     let change = if is_sum || cursor.eat("-{{") {
@@ -159,10 +279,9 @@ fn histograms(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Result<(), Stri
     let hint_is_written = change.as_ref().unwrap_or(&base).hint_is_written;
     let mut points = vec![base.histogram];
     if let Some(change) = change {
-        let sign = if is_sum { 1.0 } else { -1.0 };
         check_room(items, count)?;
         for at in 1..count {
-            let next = histogram::add(&points[at - 1], &change.histogram, sign)?;
+            let next = histogram::next(&points[at - 1], &change.histogram, is_sum)?;
             points.push(next);
         }
     }
@@ -178,13 +297,13 @@ fn histograms(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Result<(), Stri
     })
 }
 
-fn repeat<T>(into: &mut Vec<T>, count: usize, make: impl FnMut() -> T) -> Result<(), String> {
+fn repeat<T>(into: &mut Vec<T>, count: usize, make: impl FnMut() -> T) -> Parsed<()> {
     check_room(into, count)?;
     into.extend(std::iter::repeat_with(make).take(count));
     Ok(())
 }
 
-fn check_room<T>(items: &[T], count: usize) -> Result<(), String> {
+fn check_room<T>(items: &[T], count: usize) -> Parsed<()> {
     if items.len().saturating_add(count) > MAX_POINTS {
         return Err(format!("more than {MAX_POINTS} points in one line"));
     }
@@ -192,7 +311,7 @@ fn check_room<T>(items: &[T], count: usize) -> Result<(), String> {
 }
 
 /// One item of a line of start timestamps.
-fn start_item(word: &str, into: &mut Vec<Option<i64>>) -> Result<(), String> {
+fn start_item(word: &str, into: &mut Vec<Option<i64>>) -> Parsed<()> {
     let mut cursor = Cursor::new(word);
     if cursor.eat("_") {
         let count = if cursor.eat("x") { cursor.count()? } else { 1 };
@@ -222,7 +341,7 @@ fn start_item(word: &str, into: &mut Vec<Option<i64>>) -> Result<(), String> {
 }
 
 /// A duration with one unit, with or without a sign, in milliseconds.
-fn offset(cursor: &mut Cursor<'_>) -> Result<i64, String> {
+fn offset(cursor: &mut Cursor<'_>) -> Parsed<i64> {
     let is_negative = cursor.eat("-");
     if !is_negative {
         cursor.eat("+");
@@ -231,6 +350,6 @@ fn offset(cursor: &mut Cursor<'_>) -> Result<i64, String> {
     cursor.take_while(|c| c.is_ascii_digit());
     cursor.take_while(|c| c.is_ascii_alphabetic() && c != 'x');
     let text = &text[..text.len() - cursor.rest().len()];
-    let ms = super::script::duration_ms(text)?;
+    let ms = parse_duration_ms(text).map_err(|e| e.message().to_owned())?;
     Ok(if is_negative { -ms } else { ms })
 }

@@ -28,7 +28,7 @@ impl<'a> Cursor<'a> {
     }
     /// Passes over blanks; whether there were any.
     pub(super) fn blanks(&mut self) -> bool {
-        !self.take_while(|c| matches!(c, ' ' | '\t')).is_empty()
+        !self.take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r')).is_empty()
     }
     pub(super) fn take_while(&mut self, mut is_wanted: impl FnMut(char) -> bool) -> &'a str {
         let end = self.rest.find(|c| !is_wanted(c)).unwrap_or(self.rest.len());
@@ -153,8 +153,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A number as Go reads one: first as a whole number whose prefix says the base, then as a float.
-pub(super) fn number(text: &str) -> Option<f64> {
+/// A number as Go reads one: first as a whole number whose prefix says the base, then as a float; `None` when it is none.
+pub fn number(text: &str) -> Option<f64> {
     let digits = text.trim_start_matches(['+', '-']);
     if text.len() - digits.len() > 1 {
         return None;
