@@ -156,7 +156,12 @@ impl RuleState {
     }
 
     /// Applies a value; what goes wrong leaves the alerts as they are.
-    pub(crate) fn try_apply(&mut self, rule: &Rule, value: QueryValue, context: Context<'_>) -> Result<Outcome> {
+    pub(crate) fn try_apply(
+        &mut self,
+        rule: &Rule,
+        value: QueryValue,
+        context: Context<'_>,
+    ) -> Result<Outcome> {
         let samples = samples_of(value)?;
         if context.limit > 0 && samples.len() > context.limit {
             return Err(Error::limit(format!(
@@ -224,7 +229,10 @@ impl RuleState {
             .active()
             .flat_map(|a| {
                 let start = a.active_at_ms.div_euclid(1000) as f64;
-                [(series_of_state(a), 1.0.into()), (series_of_start(a), start.into())]
+                [
+                    (series_of_state(a), 1.0.into()),
+                    (series_of_start(a), start.into()),
+                ]
             })
             .collect();
         Ok((values, changed))

@@ -144,8 +144,15 @@ mod tests {
             .iter()
             .map(|s| {
                 let Sample { timestamp_ms, value } = s.samples[0];
-                let value = if is_stale(value) { "stale".to_owned() } else { value.to_string() };
-                format!("{} {value}@{timestamp_ms}", s.labels.metric_name().unwrap_or_default())
+                let value = if is_stale(value) {
+                    "stale".to_owned()
+                } else {
+                    value.to_string()
+                };
+                format!(
+                    "{} {value}@{timestamp_ms}",
+                    s.labels.metric_name().unwrap_or_default()
+                )
             })
             .collect();
         assert_eq!(

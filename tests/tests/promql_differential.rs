@@ -89,7 +89,10 @@ async fn prometheus(folder: &Path) -> (Process, String) {
     let mut command = Command::new("prometheus");
     command
         .arg(format!("--config.file={}", folder.join("nothing.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            folder.join("prometheus").display()
+        ))
         .arg("--storage.tsdb.retention.time=100y")
         .arg("--web.enable-remote-write-receiver")
         .arg(format!("--web.listen-address={address}"));
@@ -113,7 +116,9 @@ async fn debians_prometheus_gives_the_same_answers() {
     }
     let folder = tempfile::tempdir().unwrap();
     let options = Options::no_agent().with_config("retention: { metrics: 90y }\n");
-    let binnacle = Binnacle::start(&folder.path().join("data"), &options).await.unwrap();
+    let binnacle = Binnacle::start(&folder.path().join("data"), &options)
+        .await
+        .unwrap();
     let (_prometheus, theirs) = prometheus(folder.path()).await;
     let pair = Pair {
         client: client(),
@@ -123,7 +128,9 @@ async fn debians_prometheus_gives_the_same_answers() {
     for batch in data::batches() {
         let body = remote_write::body(&batch).unwrap();
         for base in [&pair.ours, &pair.theirs] {
-            let (status, said) = remote_write::send(&pair.client, base, body.clone()).await.unwrap();
+            let (status, said) = remote_write::send(&pair.client, base, body.clone())
+                .await
+                .unwrap();
             assert!((200..300).contains(&status), "{base}: {status} {said}");
         }
     }

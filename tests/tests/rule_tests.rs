@@ -35,7 +35,9 @@ fn text(output: &Output) -> String {
 fn failures(output: &str) -> BTreeSet<String> {
     let lines = output.lines().map(str::trim);
     let failed = lines.filter_map(|l| {
-        let is_case = ["expr: ", "alertname: ", "rule: "].iter().any(|s| l.starts_with(s));
+        let is_case = ["expr: ", "alertname: ", "rule: "]
+            .iter()
+            .any(|s| l.starts_with(s));
         let (what, rest) = l.split_once(", time: ").filter(|_| is_case)?;
         let time = rest.split([',', ' ']).next()?;
         Some(format!("{what} at {time}"))
@@ -91,7 +93,11 @@ const FILES: &[Expected] = &[
     ),
     failing(
         "histogram_test.yml",
-        &["expr: \"same\" at 1m", "expr: \"same\" at 2m", "expr: \"same\" at 3m"],
+        &[
+            "expr: \"same\" at 1m",
+            "expr: \"same\" at 2m",
+            "expr: \"same\" at 3m",
+        ],
         false,
     ),
     failing("bad_series_test.yml", &[], true),
@@ -128,7 +134,12 @@ fn files_end_with_the_right_code_and_name_what_fails() {
     for expected in FILES {
         let output = ours(&[expected.file]);
         let said = text(&output);
-        assert_eq!(output.status.code(), Some(expected.code), "{}:\n{said}", expected.file);
+        assert_eq!(
+            output.status.code(),
+            Some(expected.code),
+            "{}:\n{said}",
+            expected.file
+        );
         let fails: BTreeSet<String> = expected.fails.iter().map(|s| (*s).to_owned()).collect();
         assert_eq!(failures(&said), fails, "{}:\n{said}", expected.file);
         assert!(!said.contains("panicked"), "{}:\n{said}", expected.file);
@@ -152,7 +163,12 @@ fn promtool_says_the_same() {
     for expected in FILES.iter().filter(|f| f.is_old) {
         let theirs = run(promtool, &["test", "rules", expected.file]);
         let said = text(&theirs);
-        assert_eq!(theirs.status.code(), Some(expected.code), "{}:\n{said}", expected.file);
+        assert_eq!(
+            theirs.status.code(),
+            Some(expected.code),
+            "{}:\n{said}",
+            expected.file
+        );
         let fails: BTreeSet<String> = expected.fails.iter().map(|s| (*s).to_owned()).collect();
         assert_eq!(failures(&said), fails, "{}:\n{said}", expected.file);
     }
@@ -168,7 +184,11 @@ fn what_is_wrong_is_said() {
             assert!(said.contains(word), "{arguments:?} lacks {word:?}:\n{said}");
         }
     };
-    check(&["passing_test.yml"], 0, &["Unit Testing:  passing_test.yml", "  SUCCESS"]);
+    check(
+        &["passing_test.yml"],
+        0,
+        &["Unit Testing:  passing_test.yml", "  SUCCESS"],
+    );
     check(
         &["failing_test.yml"],
         1,
@@ -195,24 +215,44 @@ fn what_is_wrong_is_said() {
             "            -     Annotations:{summary=\"none\"}\n            +     Annotations:{}",
         ],
     );
-    check(&["no_tests_test.yml"], 0, &["WARNING: no file matches no-such-file.yml"]);
+    check(
+        &["no_tests_test.yml"],
+        0,
+        &["WARNING: no file matches no-such-file.yml"],
+    );
     check(&["not_yaml_test.yml"], 1, &["not_yaml_test.yml: "]);
     check(&["unknown_key_test.yml"], 1, &["inputs", "line 2"]);
-    check(&["nameless_alert_test.yml"], 1, &["misses required attribute alertname at eval_time 1m"]);
-    check(&["repeated_order_test.yml"], 1, &["repeated in evaluation order: a"]);
+    check(
+        &["nameless_alert_test.yml"],
+        1,
+        &["misses required attribute alertname at eval_time 1m"],
+    );
+    check(
+        &["repeated_order_test.yml"],
+        1,
+        &["repeated in evaluation order: a"],
+    );
     check(&["bad_syntax_test.yml"], 1, &["bad_syntax.yml:5", "unnamed#0"]);
     check(&["bad_series_test.yml"], 1, &["up{job=\"a\""]);
-    check(&["no-such-file.yml", "passing_test.yml"], 1, &["there is no file no-such-file.yml"]);
+    check(
+        &["no-such-file.yml", "passing_test.yml"],
+        1,
+        &["there is no file no-such-file.yml"],
+    );
     check(&["passing_test.yml", "exact_test.yml"], 1, &["SUCCESS", "FAILED"]);
     check(&["--run", "right", "run_test.yml"], 0, &[]);
     check(&["--run", "^wrong", "run_test.yml"], 1, &[]);
     check(&["--run", "right", "--run", "wr.ng", "run_test.yml"], 1, &[]);
     check(&["--run", "neither", "run_test.yml"], 0, &[]);
-    check(&["--run", "(", "run_test.yml"], 2, &["regular expression"]);
+    check(&["--run", "(", "run_test.yml"], 2, &["parsing regexp"]);
     check(&["--run", "near", "fuzzy_test.yml"], 0, &[]);
     check(&["--ignore-unknown-fields", "extra_fields_test.yml"], 0, &[]);
     check(&["extra_fields_test.yml"], 1, &["with_owners.yml:3", "owner"]);
-    check(&["--debug", "order_test.yml"], 0, &["DEBUG: ", "doubled_again 4E+00@0"]);
+    check(
+        &["--debug", "order_test.yml"],
+        0,
+        &["DEBUG: ", "doubled_again 4E+00@0"],
+    );
     check(&[], 2, &["Usage"]);
 }
 

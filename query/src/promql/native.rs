@@ -13,8 +13,8 @@ mod running;
 mod sum;
 mod trim;
 
-pub use arithmetic::{add, compact, divide, is_equal, multiply, subtract};
 pub(crate) use arithmetic::subtract_as_counter;
+pub use arithmetic::{add, compact, divide, is_equal, multiply, subtract};
 pub use change::{Change, Window, change, detect_hints, instant_change, is_reset};
 pub use extended::{extended_change, interpolate};
 pub use quantile::{NanObservations, average, fraction, quantile, variance};

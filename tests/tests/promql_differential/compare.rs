@@ -13,12 +13,18 @@ pub enum Answer {
 
 impl Answer {
     /// Asks a server.
-    pub async fn ask(client: &reqwest::Client, base: &str, path: &str, parameters: &[(&str, String)]) -> Self {
+    pub async fn ask(
+        client: &reqwest::Client,
+        base: &str,
+        path: &str,
+        parameters: &[(&str, String)],
+    ) -> Self {
         let request = client.post(format!("{base}/api/v1/{path}")).form(parameters);
         let answer = request.send().await.unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
-        let json: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{base} {status}: {e}: {text}"));
+        let json: Value =
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{base} {status}: {e}: {text}"));
         match json["status"].as_str() {
             Some("success") => Self::Value(
                 json["data"]["resultType"].as_str().unwrap().to_owned(),
@@ -68,9 +74,19 @@ pub fn same(ours: &Answer, theirs: &Answer, is_ordered: bool) -> Result<(), Stri
             "scalar" => {
                 let (a, b) = (point(ours), point(theirs));
                 let is_same = a.0 == b.0 && is_near(a.1, b.1);
-                return if is_same { Ok(()) } else { Err(format!("{a:?} instead of {b:?}")) };
+                return if is_same {
+                    Ok(())
+                } else {
+                    Err(format!("{a:?} instead of {b:?}"))
+                };
             }
-            "string" => return if ours == theirs { Ok(()) } else { Err(format!("{ours} instead of {theirs}")) },
+            "string" => {
+                return if ours == theirs {
+                    Ok(())
+                } else {
+                    Err(format!("{ours} instead of {theirs}"))
+                };
+            }
             _ => (ours.as_array().unwrap(), theirs.as_array().unwrap()),
         },
     };
@@ -89,11 +105,18 @@ pub fn same(ours: &Answer, theirs: &Answer, is_ordered: bool) -> Result<(), Stri
         return Err("the same labels twice".to_owned());
     }
     if let Some((labels, points)) = b.iter().find(|(l, _)| !a.contains_key(*l)) {
-        return Err(format!("{labels} is missing of {}, which has {:?}", b.len(), &points[..points.len().min(3)]));
+        return Err(format!(
+            "{labels} is missing of {}, which has {:?}",
+            b.len(),
+            &points[..points.len().min(3)]
+        ));
     }
     for (labels, points) in &a {
         let Some(expected) = b.get(labels) else {
-            return Err(format!("unexpected {labels} {:?}", &points[..points.len().min(3)]));
+            return Err(format!(
+                "unexpected {labels} {:?}",
+                &points[..points.len().min(3)]
+            ));
         };
         same_points(points, expected).map_err(|e| format!("{labels}: {e}"))?;
     }

@@ -46,7 +46,8 @@ struct Target {
 
 fn target(job: &str, instance: usize, random: &mut Random) -> Target {
     // Never on a whole second.
-    let offset_ms = 1 + i64::try_from(random.below(980)).unwrap() + 1000 * i64::try_from(random.below(14)).unwrap();
+    let offset_ms =
+        1 + i64::try_from(random.below(980)).unwrap() + 1000 * i64::try_from(random.below(14)).unwrap();
     let mut times_ms = Vec::new();
     let mut ends_ms = Vec::new();
     let samples = LENGTH_S / INTERVAL_S;
@@ -109,7 +110,13 @@ fn series_of(target: &Target, random: &mut Random, all: &mut Vec<Series<'static>
     add("balance", &[], gauge(count, -3.0, random));
     add("weight", &[], gauge(count, 70.0, random));
     add("up", &[], vec![1.0; count]);
-    add("boot_time_seconds", &[], (0..count).map(|i| (1_600_000_000 + i / 100 * 3661) as f64).collect());
+    add(
+        "boot_time_seconds",
+        &[],
+        (0..count)
+            .map(|i| (1_600_000_000 + i / 100 * 3661) as f64)
+            .collect(),
+    );
     add("odd", &[], (0..count).map(odd).collect());
     let (buckets, sum) = histogram(count, random);
     for (bound, values) in BOUNDS.iter().zip(&buckets) {
@@ -125,7 +132,11 @@ fn counter(count: usize, most: u64, random: &mut Random) -> Vec<f64> {
     let mut values = Vec::with_capacity(count);
     for _ in 0..count {
         values.push(value as f64);
-        value = if random.below(120) == 0 { random.below(most) } else { value + random.below(most) };
+        value = if random.below(120) == 0 {
+            random.below(most)
+        } else {
+            value + random.below(most)
+        };
     }
     values
 }
@@ -163,7 +174,11 @@ fn histogram(count: usize, random: &mut Random) -> (Vec<Vec<f64>>, Vec<f64>) {
         for _ in 0..random.below(12) {
             let bucket = usize::try_from(random.below(BOUNDS.len() as u64)).unwrap();
             counts[bucket] += 1;
-            total += BOUNDS[bucket].parse().ok().filter(|b: &f64| b.is_finite()).unwrap_or(17.5);
+            total += BOUNDS[bucket]
+                .parse()
+                .ok()
+                .filter(|b: &f64| b.is_finite())
+                .unwrap_or(17.5);
         }
     }
     (buckets, sums)
@@ -184,10 +199,16 @@ pub fn batches() -> Vec<Vec<Series<'static>>> {
         let from_ms = first_ms + number * BATCH_S * 1000;
         let part = |(labels, samples): &Series<'static>| {
             let due = |s: &&(i64, f64)| (from_ms..from_ms + BATCH_S * 1000).contains(&s.0);
-            (labels.clone(), samples.iter().filter(due).copied().collect::<Vec<_>>())
+            (
+                labels.clone(),
+                samples.iter().filter(due).copied().collect::<Vec<_>>(),
+            )
         };
         let parts = all.iter().map(part);
         parts.filter(|(_, samples)| !samples.is_empty()).collect()
     };
-    (0..=LENGTH_S / BATCH_S).map(batch).filter(|b: &Vec<_>| !b.is_empty()).collect()
+    (0..=LENGTH_S / BATCH_S)
+        .map(batch)
+        .filter(|b: &Vec<_>| !b.is_empty())
+        .collect()
 }

@@ -191,7 +191,11 @@ fn quantile() -> impl Strategy<Value = &'static str> {
 }
 
 fn number() -> impl Strategy<Value = &'static str> {
-    select(&["0", "1", "2", "-1.5", "100", "0.25", "1e3", "0x10", "Inf", "-Inf", "NaN"][..])
+    select(
+        &[
+            "0", "1", "2", "-1.5", "100", "0.25", "1e3", "0x10", "Inf", "-Inf", "NaN",
+        ][..],
+    )
 }
 
 /// Something simple with one value for each series.
@@ -209,7 +213,10 @@ fn leaf() -> BoxedStrategy<String> {
 
 /// Values that differ from series to series.
 fn unnamed_value() -> impl Strategy<Value = String> {
-    prop_oneof![instant_of(&GAUGES), instant_of(&GAUGES).prop_map(|g| format!("-{g} * 2"))]
+    prop_oneof![
+        instant_of(&GAUGES),
+        instant_of(&GAUGES).prop_map(|g| format!("-{g} * 2"))
+    ]
 }
 
 fn vector() -> BoxedStrategy<String> {
@@ -259,34 +266,73 @@ fn grouping() -> impl Strategy<Value = String> {
 
 fn aggregation(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
     let names = &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"][..];
-    let plain = (select(names), grouping(), inner.clone()).prop_map(|(name, by, v)| format!("{name}{by}({v})"));
+    let plain =
+        (select(names), grouping(), inner.clone()).prop_map(|(name, by, v)| format!("{name}{by}({v})"));
     let quantile =
         (grouping(), quantile(), inner.clone()).prop_map(|(by, q, v)| format!("quantile{by}({q}, {v})"));
-    let values = (grouping(), instant_of(&OTHERS))
-        .prop_map(|(by, v)| format!("count_values{by}(\"value\", {v})"));
+    let values =
+        (grouping(), instant_of(&OTHERS)).prop_map(|(by, v)| format!("count_values{by}(\"value\", {v})"));
     prop_oneof![8 => plain, 2 => quantile, 1 => values]
 }
 
 /// Some of the gauges by their values.
 fn k_of() -> impl Strategy<Value = String> {
     let k = select(&["0", "1", "2", "5", "100", "-1", "1.9"][..]);
-    (select(&["topk", "bottomk"][..]), grouping(), k, instant_of(&GAUGES))
+    (
+        select(&["topk", "bottomk"][..]),
+        grouping(),
+        k,
+        instant_of(&GAUGES),
+    )
         .prop_map(|(name, by, k, v)| format!("{name}{by}({k}, {v})"))
 }
 
 fn function(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
     let names = &[
-        "abs", "ceil", "floor", "exp", "ln", "log2", "log10", "sqrt", "sgn", "round", "sin", "cos", "tan", "asin",
-        "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "deg", "rad", "timestamp", "absent",
-        "minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month", "month", "year",
-        "histogram_count", "histogram_sum",
+        "abs",
+        "ceil",
+        "floor",
+        "exp",
+        "ln",
+        "log2",
+        "log10",
+        "sqrt",
+        "sgn",
+        "round",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "deg",
+        "rad",
+        "timestamp",
+        "absent",
+        "minute",
+        "hour",
+        "day_of_week",
+        "day_of_month",
+        "day_of_year",
+        "days_in_month",
+        "month",
+        "year",
+        "histogram_count",
+        "histogram_sum",
     ][..];
     let plain = (select(names), inner.clone()).prop_map(|(name, v)| format!("{name}({v})"));
-    let clamp = (inner.clone(), number(), number()).prop_map(|(v, low, high)| format!("clamp({v}, {low}, {high})"));
+    let clamp =
+        (inner.clone(), number(), number()).prop_map(|(v, low, high)| format!("clamp({v}, {low}, {high})"));
     let one_side = (select(&["clamp_min", "clamp_max"][..]), inner.clone(), number())
         .prop_map(|(name, v, limit)| format!("{name}({v}, {limit})"));
-    let round = (inner.clone(), select(&["0.1", "5", "-2", "0"][..]))
-        .prop_map(|(v, to)| format!("round({v}, {to})"));
+    let round =
+        (inner.clone(), select(&["0.1", "5", "-2", "0"][..])).prop_map(|(v, to)| format!("round({v}, {to})"));
     let replace = (inner.clone(), select(&LABELS[..]), select(&LABELS[..])).prop_flat_map(|(v, to, from)| {
         let parts = select(
             &[
@@ -301,9 +347,8 @@ fn function(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
             format!("label_replace({v}, \"{to}\", \"{text}\", \"{from}\", \"{regex}\")")
         })
     });
-    let join = (inner, select(&["both", "job"][..])).prop_map(|(v, to)| {
-        format!("label_join({v}, \"{to}\", \"/\", \"job\", \"missing\", \"instance\")")
-    });
+    let join = (inner, select(&["both", "job"][..]))
+        .prop_map(|(v, to)| format!("label_join({v}, \"{to}\", \"/\", \"job\", \"missing\", \"instance\")"));
     prop_oneof![12 => plain, 1 => clamp, 2 => one_side, 1 => round, 2 => replace, 1 => join]
 }
 
@@ -345,7 +390,11 @@ fn with_scalar(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
 /// Operators between vectors whose labels have something to do with each other.
 fn matched() -> impl Strategy<Value = String> {
     let sides = &[
-        ("temperature{disk=\"sda\"}", "ignoring (disk)", "temperature{disk=\"sda\"} offset 1m"),
+        (
+            "temperature{disk=\"sda\"}",
+            "ignoring (disk)",
+            "temperature{disk=\"sda\"} offset 1m",
+        ),
         ("temperature", "", "temperature offset 5m"),
         ("temperature", "ignoring (disk) group_left", "weight"),
         ("temperature", "on (instance) group_left (zone)", "balance"),
@@ -353,14 +402,31 @@ fn matched() -> impl Strategy<Value = String> {
         ("weight", "on (instance)", "balance"),
         ("weight", "on (job)", "balance"),
         ("weight", "on (instance) group_left", "temperature"),
-        ("rate(requests_total{code=\"500\"}[5m])", "ignoring (code)", "rate(requests_total{code=\"200\"}[5m])"),
-        ("rate(requests_total[5m])", "ignoring (code) group_left", "sum without (code) (rate(requests_total[5m]))"),
+        (
+            "rate(requests_total{code=\"500\"}[5m])",
+            "ignoring (code)",
+            "rate(requests_total{code=\"200\"}[5m])",
+        ),
+        (
+            "rate(requests_total[5m])",
+            "ignoring (code) group_left",
+            "sum without (code) (rate(requests_total[5m]))",
+        ),
         ("sum by (job) (weight)", "on (job) group_right", "balance"),
-        ("requests_total", "on (job, zone) group_left (disk)", "max by (job, zone, disk) (temperature{disk=\"sdb\"})"),
+        (
+            "requests_total",
+            "on (job, zone) group_left (disk)",
+            "max by (job, zone, disk) (temperature{disk=\"sdb\"})",
+        ),
         ("sum(weight)", "", "vector(3)"),
-        ("sum by (job) (bytes_total)", "", "count by (job) (bytes_total{zone=\"north\"})"),
+        (
+            "sum by (job) (bytes_total)",
+            "",
+            "count by (job) (bytes_total{zone=\"north\"})",
+        ),
     ][..];
-    (select(sides), operator()).prop_map(|((left, matching, right), op)| format!("{left} {op} {matching} {right}"))
+    (select(sides), operator())
+        .prop_map(|((left, matching, right), op)| format!("{left} {op} {matching} {right}"))
 }
 
 fn set(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
@@ -369,7 +435,12 @@ fn set(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
         labels().prop_map(|l| format!(" on ({l})")),
         labels().prop_map(|l| format!(" ignoring ({l})")),
     ];
-    (inner.clone(), select(&["and", "or", "unless"][..]), matching, inner)
+    (
+        inner.clone(),
+        select(&["and", "or", "unless"][..]),
+        matching,
+        inner,
+    )
         .prop_map(|(left, op, matching, right)| format!("({left}) {op}{matching} ({right})"))
 }
 

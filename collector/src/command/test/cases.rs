@@ -182,7 +182,9 @@ impl<'a> Run<'a> {
     }
 
     fn check_expr(&self, test: &ExprTest, what: &str) -> Result<Option<Failure>> {
-        let answer = self.database.ask(&test.expr, self.at_ms(millis(test.eval_time)))?;
+        let answer = self
+            .database
+            .ask(&test.expr, self.at_ms(millis(test.eval_time)))?;
         let got = compare::samples_of(answer.value)?;
         let expected = compare::expected_samples(&test.exp_samples)?;
         if compare::same_samples(&expected, &got, self.settings.is_fuzzy) {
@@ -226,10 +228,9 @@ fn input_series(group: &TestGroup, interval_ms: i64) -> Result<Vec<Series>> {
     let mut by_labels = BTreeMap::new();
     for input in &group.input_series {
         let text = format!("{} {}", input.series, input.values);
-        let (labels, items) = series_notation::parse(&text)
-            .map_err(|e| e.within(format!("input_series: {}", input.series)))?;
-        let series =
-            series_notation::series(labels.clone(), items, &[], group.start_timestamp, interval_ms);
+        let (labels, items) =
+            series_notation::parse(&text).map_err(|e| e.within(format!("input_series: {}", input.series)))?;
+        let series = series_notation::series(labels.clone(), items, &[], group.start_timestamp, interval_ms);
         by_labels.insert(labels, series);
     }
     Ok(by_labels.into_values().collect())

@@ -118,7 +118,11 @@ pub(super) fn shown_series(series: &SeriesData) -> String {
 }
 
 fn shown_labels(labels: &Labels) -> String {
-    if labels.is_empty() { "{}".to_owned() } else { labels.to_string() }
+    if labels.is_empty() {
+        "{}".to_owned()
+    } else {
+        labels.to_string()
+    }
 }
 
 /// A number with an exponent, in all of its digits.
@@ -161,7 +165,11 @@ pub(super) fn expected_alerts(name: &str, expected: &[ExpectedAlert]) -> Vec<Ale
 /// The alerts that fire, sorted.
 pub(super) fn firing_alerts(firing: Vec<FiringAlert>) -> Vec<Alert> {
     let one = |a: FiringAlert| Alert {
-        labels: a.labels.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        labels: a
+            .labels
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect(),
         annotations: a.annotations,
     };
     let mut alerts: Vec<_> = firing.into_iter().map(one).collect();

@@ -48,7 +48,9 @@ impl Database {
             Arc::new(FaultyFs::new(0)),
             Path::new("/data"),
             options,
-            Arc::new(ManualClock::at_ns(start_ms.saturating_mul(model::time::NS_PER_MS))),
+            Arc::new(ManualClock::at_ns(
+                start_ms.saturating_mul(model::time::NS_PER_MS),
+            )),
             &NoMeter,
         )?;
         let engine_options = Options {
@@ -87,7 +89,8 @@ impl Database {
                 due.push(series);
             }
         }
-        self.coming.retain(|c| !c.samples.is_empty() || !c.histograms.is_empty());
+        self.coming
+            .retain(|c| !c.samples.is_empty() || !c.histograms.is_empty());
         self.write(due)
     }
 

@@ -153,7 +153,11 @@ fn default_interval() -> Duration {
 
 fn interval<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     let interval = duration(d)?;
-    Ok(if interval.is_zero() { DEFAULT_INTERVAL } else { interval })
+    Ok(if interval.is_zero() {
+        DEFAULT_INTERVAL
+    } else {
+        interval
+    })
 }
 
 fn start_ms<'de, D: Deserializer<'de>>(d: D) -> Result<i64, D::Error> {

@@ -72,7 +72,11 @@ pub(super) fn end(suite: &Suite) {
     }
     let problems = suite.problems();
     let is_terminal = std::io::stderr().is_terminal();
-    let text = if is_terminal { coloured(&problems) } else { problems };
+    let text = if is_terminal {
+        coloured(&problems)
+    } else {
+        problems
+    };
     say(&format!("  FAILED:\n{}\n", text.trim_end()));
 }
 
@@ -96,7 +100,10 @@ pub(super) fn debug(text: &str) {
     say(&format!("DEBUG: {text}"));
 }
 
-#[expect(clippy::print_stderr, reason = "failures go to standard error, as promtool's do")]
+#[expect(
+    clippy::print_stderr,
+    reason = "failures go to standard error, as promtool's do"
+)]
 fn say(text: &str) {
     eprintln!("{text}");
 }
@@ -116,7 +123,11 @@ pub(super) fn junit(suites: &[Suite]) -> String {
             timestamp.split('.').next().unwrap_or_default()
         );
         if let Some(error) = &suite.error {
-            let _ = write!(xml, "<testcase name=\"unknown\"><error>{}</error></testcase>", escaped(error));
+            let _ = write!(
+                xml,
+                "<testcase name=\"unknown\"><error>{}</error></testcase>",
+                escaped(error)
+            );
         }
         for case in &suite.cases {
             let _ = write!(xml, "<testcase name=\"{}\">", escaped(&case.name));

@@ -88,9 +88,14 @@ fn files_are_read() {
     let shown: Vec<_> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(shown, ["code=500", "none=", "on=true"]);
     let empty = TestFile::parse("# nothing\n").unwrap();
-    assert_eq!((empty.tests.len(), empty.evaluation_interval), (0, Duration::from_secs(60)));
     assert_eq!(
-        TestFile::parse("evaluation_interval: 0\n").unwrap().evaluation_interval,
+        (empty.tests.len(), empty.evaluation_interval),
+        (0, Duration::from_secs(60))
+    );
+    assert_eq!(
+        TestFile::parse("evaluation_interval: 0\n")
+            .unwrap()
+            .evaluation_interval,
         Duration::from_secs(60)
     );
     let check = |text: &str, says: &str| {
@@ -102,7 +107,10 @@ fn files_are_read() {
     check("tests: [{interval: soon}]", "soon");
     check("tests: [{start_timestamp: yesterday}]", "yesterday");
     check("tests: [{alert_rule_test: [{eval_time: -1m}]}]", "-1m");
-    check("tests: [{promql_expr_test: [{exp_samples: [{value: much}]}]}]", "much");
+    check(
+        "tests: [{promql_expr_test: [{exp_samples: [{value: much}]}]}]",
+        "much",
+    );
     check("fuzzy_compare: perhaps", "perhaps");
 }
 

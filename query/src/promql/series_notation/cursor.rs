@@ -28,7 +28,9 @@ impl<'a> Cursor<'a> {
     }
     /// Passes over blanks; whether there were any.
     pub(super) fn blanks(&mut self) -> bool {
-        !self.take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r')).is_empty()
+        !self
+            .take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r'))
+            .is_empty()
     }
     pub(super) fn take_while(&mut self, mut is_wanted: impl FnMut(char) -> bool) -> &'a str {
         let end = self.rest.find(|c| !is_wanted(c)).unwrap_or(self.rest.len());
