@@ -129,7 +129,7 @@ pub(super) fn print(h: &Histogram) -> String {
     let mut parts = Vec::new();
     let mut number = |name: &str, value: f64| {
         if value != 0.0 {
-            parts.push(format!("{name}:{}", go::format_number(value)));
+            parts.push(format!("{name}:{}", go::format_short_number(value)));
         }
     };
     number("schema", f64::from(h.schema));
@@ -138,7 +138,7 @@ pub(super) fn print(h: &Histogram) -> String {
     number("z_bucket", h.zero_count);
     number("z_bucket_w", h.zero_threshold);
     if h.schema == CUSTOM_SCHEMA {
-        let bounds: Vec<_> = h.custom_bounds.iter().map(|b| go::format_number(*b)).collect();
+        let bounds: Vec<_> = h.custom_bounds.iter().map(|b| go::format_short_number(*b)).collect();
         parts.push(format!("custom_values:[{}]", bounds.join(" ")));
     }
     let hint = match h.reset_hint {
@@ -167,7 +167,7 @@ fn print_buckets(buckets: &[(i32, f64)], prefix: &str, parts: &mut Vec<String>) 
         } else {
             counts.extend((0..gap).map(|_| "0".to_owned()));
         }
-        counts.push(go::format_number(*count));
+        counts.push(go::format_short_number(*count));
         at = i64::from(*index).saturating_add(1);
     }
     parts.push(format!("{prefix}buckets:[{}]", counts.join(" ")));
