@@ -37,7 +37,7 @@ fn write_char(out: &mut String, c: char, quote: char) {
 }
 
 /// In double quotes, what cannot be seen escaped.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     text.chars().for_each(|c| write_char(&mut out, c, '"'));
@@ -46,7 +46,7 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 /// A character in single quotes; `None` is the end of the text.
-pub(crate) fn quote_char(c: Option<char>) -> String {
+pub fn quote_char(c: Option<char>) -> String {
     let mut out = String::from("'");
     write_char(&mut out, c.unwrap_or(char::REPLACEMENT_CHARACTER), '\'');
     out.push('\'');
@@ -54,7 +54,7 @@ pub(crate) fn quote_char(c: Option<char>) -> String {
 }
 
 /// A character by number, and itself where it can be seen: `U+0078 'x'`.
-pub(crate) fn code_point(c: char) -> String {
+pub fn code_point(c: char) -> String {
     let number = format!("U+{:04X}", u32::from(c));
     if is_printable(c) {
         format!("{number} '{c}'")
@@ -67,7 +67,7 @@ pub(crate) fn code_point(c: char) -> String {
 ///
 /// # Errors
 /// Escaped bytes may add up to what is no UTF-8; no label has such a value.
-pub(crate) fn unquote(literal: &str) -> Result<String, String> {
+pub fn unquote(literal: &str) -> Result<String, String> {
     let inner = &literal[1..literal.len() - 1];
     if literal.starts_with('`') || !inner.contains('\\') {
         return Ok(inner.to_owned());
@@ -115,7 +115,7 @@ fn unescape<'a>(text: &'a str, bytes: &mut Vec<u8>) -> Option<&'a str> {
 }
 
 /// The value of a number: decimal, hexadecimal after `0x`, octal after `0`, with underscores between digits.
-pub(crate) fn parse_number(text: &str) -> Result<f64, String> {
+pub fn parse_number(text: &str) -> Result<f64, String> {
     let wrong = |what| {
         format!(
             "error parsing number: strconv.ParseFloat: parsing {}: {what}",
@@ -163,7 +163,7 @@ fn underscores_separate_digits(text: &str) -> bool {
 }
 
 /// The shortest digits that give the number back, without an exponent.
-pub(crate) fn format_number(value: f64) -> String {
+pub fn format_number(value: f64) -> String {
     if value == f64::INFINITY {
         "+Inf".to_owned()
     } else if value == f64::NEG_INFINITY {
@@ -174,7 +174,7 @@ pub(crate) fn format_number(value: f64) -> String {
 }
 
 /// The shortest digits, with an exponent below 1e-4 and from 1e6 on.
-pub(crate) fn format_short_number(value: f64) -> String {
+pub fn format_short_number(value: f64) -> String {
     let scientific = format!("{value:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else {
         return format_number(value);
@@ -189,7 +189,7 @@ pub(crate) fn format_short_number(value: f64) -> String {
 }
 
 /// Two digits, with an exponent below 1e-4 and from 100 on.
-pub(crate) fn format_two_digits(value: f64) -> String {
+pub fn format_two_digits(value: f64) -> String {
     let scientific = format!("{value:.1e}");
     let rounded: f64 = scientific.parse().unwrap_or(value);
     let Some((digits, exponent)) = scientific.split_once('e') else {
@@ -216,7 +216,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// The seconds of a duration such as `1h30m`: larger units first, at most 292 years.
-pub(crate) fn parse_duration(text: &str) -> Result<f64, String> {
+pub fn parse_duration(text: &str) -> Result<f64, String> {
     let invalid = || format!("not a valid duration string: {}", quote(text));
     let out_of_range = || "duration out of range".to_owned();
     let (mut rest, mut total_ms, mut next_unit) = (text, 0u64, 0);
@@ -248,7 +248,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<f64, String> {
 }
 
 /// A duration from milliseconds, without its sign. Years and weeks are used only where they come out even.
-pub(crate) fn format_duration(ms: i64) -> String {
+pub fn format_duration(ms: i64) -> String {
     let mut rest = ms.unsigned_abs();
     if rest == 0 {
         return "0s".to_owned();
@@ -266,7 +266,7 @@ pub(crate) fn format_duration(ms: i64) -> String {
 }
 
 /// Whether a label name needs no quotes.
-pub(crate) fn is_plain_name(name: &str) -> bool {
+pub fn is_plain_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
