@@ -25,7 +25,8 @@ fn main() -> ExitCode {
             };
         }
         Command::Test(args) => {
-            collector::command::test::run(&args, Arc::new(runtime::clock::SystemClock::new()))
+            let clock: Arc<dyn model::Clock> = Arc::new(runtime::clock::SystemClock::new());
+            collector::command::test::run(&args, &clock)
         }
         Command::Tsdb(args) => {
             collector::command::tsdb::run(&args, Arc::new(runtime::clock::SystemClock::new()))

@@ -67,7 +67,7 @@ pub struct RulesArgs {
 ///
 /// # Errors
 /// When a file is not there, or the results cannot be written.
-pub fn run(args: &TestArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
+pub fn run(args: &TestArgs, clock: &Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
     let TestCommand::Rules(rules) = &args.command;
     if let Some(missing) = rules.files.iter().find(|f| !f.exists()) {
         anyhow::bail!("there is no file {}", missing.display());
@@ -76,7 +76,7 @@ pub fn run(args: &TestArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
     let mut suites = Vec::with_capacity(rules.files.len());
     for file in &rules.files {
         report::begin(file);
-        let suite = run_file(file, rules, wanted.as_ref(), &clock);
+        let suite = run_file(file, rules, wanted.as_ref(), clock);
         report::end(&suite);
         suites.push(suite);
     }

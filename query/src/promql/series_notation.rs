@@ -91,7 +91,7 @@ pub fn parse_starts(line: &str) -> Result<(Labels, Vec<Option<i64>>)> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_quoted(text: &str) -> Result<String> {
-    whole(text, |cursor| cursor.quoted())
+    whole(text, |cursor: &mut Cursor<'_>| cursor.quoted())
 }
 
 /// Milliseconds of a duration, or of a time as its distance from the epoch; perhaps negative.

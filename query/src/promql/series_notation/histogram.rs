@@ -138,7 +138,11 @@ pub(super) fn print(h: &Histogram) -> String {
     number("z_bucket", h.zero_count);
     number("z_bucket_w", h.zero_threshold);
     if h.schema == CUSTOM_SCHEMA {
-        let bounds: Vec<_> = h.custom_bounds.iter().map(|b| go::format_short_number(*b)).collect();
+        let bounds: Vec<_> = h
+            .custom_bounds
+            .iter()
+            .map(|b| go::format_short_number(*b))
+            .collect();
         parts.push(format!("custom_values:[{}]", bounds.join(" ")));
     }
     let hint = match h.reset_hint {

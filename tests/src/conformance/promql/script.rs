@@ -166,7 +166,7 @@ fn load(head: &str, block: &mut Block<'_>) -> Result<Vec<Series>, String> {
         "load_with_nhcb" => true,
         _ => return Err(format!("unknown command {word:?}")),
     };
-    let step_ms = notation::parse_duration_ms(step.trim()).map_err(plain)?;
+    let step_ms = notation::parse_duration_ms(step.trim()).map_err(|e| plain(&e))?;
     let mut loaded: Vec<Series> = Vec::new();
     let mut starts: Option<(Labels, Vec<Option<i64>>)> = None;
     for line in &mut *block {
@@ -174,10 +174,10 @@ fn load(head: &str, block: &mut Block<'_>) -> Result<Vec<Series>, String> {
             if starts.is_some() {
                 return Err("start timestamps without a line of samples".to_owned());
             }
-            starts = Some(notation::parse_starts(line).map_err(plain)?);
+            starts = Some(notation::parse_starts(line).map_err(|e| plain(&e))?);
             continue;
         }
-        let (labels, items) = notation::parse(line).map_err(plain)?;
+        let (labels, items) = notation::parse(line).map_err(|e| plain(&e))?;
         let offsets = match starts.take() {
             None => Vec::new(),
             Some((of, _)) if of != labels => {
@@ -225,7 +225,7 @@ fn eval(head: &str, block: &mut Block<'_>) -> Result<Eval, String> {
             eval.expected = Expected::Scalar(value);
             return Ok(eval);
         } else {
-            let (labels, items) = notation::parse(line).map_err(plain)?;
+            let (labels, items) = notation::parse(line).map_err(|e| plain(&e))?;
             if items.is_empty() {
                 return Err("a series without a value is no expectation".to_owned());
             }
@@ -251,7 +251,7 @@ fn eval_head(head: &str) -> Result<Eval, String> {
         Ok::<_, String>(regex.captures(head))
     };
     let (found, when) = if let Some(found) = find(instant)? {
-        let at_ms = notation::parse_duration_ms(&found[2]).map_err(plain)?;
+        let at_ms = notation::parse_duration_ms(&found[2]).map_err(|e| plain(&e))?;
         (found, When::Instant(at_ms))
     } else if let Some(found) = find(range)? {
         let params = range_params(&found[2], &found[3], &found[4])?;
@@ -285,7 +285,7 @@ fn expect(rest: &str, eval: &mut Eval) -> Result<(), String> {
     let text = text.trim();
     match kind {
         "string" => {
-            eval.expected = Expected::Text(notation::parse_quoted(text).map_err(plain)?);
+            eval.expected = Expected::Text(notation::parse_quoted(text).map_err(|e| plain(&e))?);
             return Ok(());
         }
         "range" => {
@@ -333,9 +333,9 @@ fn matching(pattern: &str) -> Result<Text, String> {
 
 fn range_params(start: &str, end: &str, step: &str) -> Result<RangeParams, String> {
     let params = RangeParams {
-        start_ms: notation::parse_duration_ms(start).map_err(plain)?,
-        end_ms: notation::parse_duration_ms(end).map_err(plain)?,
-        step_ms: notation::parse_duration_ms(step).map_err(plain)?,
+        start_ms: notation::parse_duration_ms(start).map_err(|e| plain(&e))?,
+        end_ms: notation::parse_duration_ms(end).map_err(|e| plain(&e))?,
+        step_ms: notation::parse_duration_ms(step).map_err(|e| plain(&e))?,
     };
     if params.end_ms < params.start_ms {
         return Err(format!("{end} is before {start}"));
@@ -347,6 +347,6 @@ fn range_params(start: &str, end: &str, step: &str) -> Result<RangeParams, Strin
 }
 
 /// An error without its kind.
-fn plain(error: model::Error) -> String {
+fn plain(error: &model::Error) -> String {
     error.message().to_owned()
 }
