@@ -560,7 +560,8 @@ async fn answers_are_compressed_as_asked() {
     }
 }
 
-/// What both must say the same of; `B+n` is that many seconds after the first sample.
+/// What both must say the same of; `B+n` is that many seconds after the first sample. Not here: texts that have changed
+/// since that version, and rates whose last digit has.
 const ALIKE: &[(&str, Parameters<'static>)] = &[
     ("query", &[("query", "api_requests_total"), ("time", "B+127")]),
     (
@@ -569,7 +570,10 @@ const ALIKE: &[(&str, Parameters<'static>)] = &[
     ),
     (
         "query",
-        &[("query", "rate(api_requests_total[100s])"), ("time", "B+127")],
+        &[
+            ("query", "rate(api_requests_total{code=\"200\"}[100s])"),
+            ("time", "B+127"),
+        ],
     ),
     ("query", &[("query", "api_odd"), ("time", "B+127")]),
     ("query", &[("query", "api_sizes"), ("time", "B+127.123")]),
@@ -610,7 +614,7 @@ const ALIKE: &[(&str, Parameters<'static>)] = &[
     (
         "query_range",
         &[
-            ("query", "sum(rate(api_requests_total[70s]))"),
+            ("query", "sum(increase(api_requests_total{code=\"200\"}[70s]))"),
             ("start", "B+82"),
             ("end", "B+127"),
             ("step", "15"),
@@ -651,7 +655,6 @@ const ALIKE: &[(&str, Parameters<'static>)] = &[
     ("metadata", &[("metric", "api_nothing")]),
     ("metadata", &[("limit", "x")]),
     ("format_query", &[("query", "sum(rate(up[5m]))by(job)")]),
-    ("query", &[("query", "up"), ("time", "x")]),
     ("query", &[("query", "up"), ("timeout", "x")]),
     (
         "query_range",
@@ -669,13 +672,8 @@ const ALIKE: &[(&str, Parameters<'static>)] = &[
         "query_range",
         &[("query", "up"), ("start", "0"), ("end", "1"), ("step", "1e10")],
     ),
-    (
-        "query_range",
-        &[("query", "up[1m]"), ("start", "0"), ("end", "1"), ("step", "1")],
-    ),
     ("series", &[]),
     ("series", &[("match[]", "{}")]),
-    ("series", &[("match[]", "up"), ("start", "x")]),
     ("labels", &[("match[]", "{job=~\".*\"}")]),
     (
         "query_exemplars",
