@@ -10,6 +10,7 @@ pub mod page;
 pub mod params;
 pub mod prometheus;
 pub mod prometheus_exemplars;
+pub mod prometheus_explain;
 pub mod prometheus_json;
 pub mod prometheus_metadata;
 pub mod prometheus_params;

@@ -519,6 +519,46 @@ async fn parameters_change_what_a_query_gives() {
         by_step["totalQueryableSamplesPerStep"],
         json!([[(base + 150) as f64, by_step["totalQueryableSamples"]]])
     );
+    assert!(answer(&[]).await["data"]["explain"].is_null());
+    let explain = answer(&[("explain", "true")]).await["data"]["explain"].clone();
+    let part = |part: &Value| {
+        let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
+        (
+            text("kind"),
+            text("text"),
+            part["series"].as_u64(),
+            part["steps"].as_u64(),
+        )
+    };
+    let whole = "count_over_time(api_requests_total[10m]) + api_requests_total";
+    assert_eq!(
+        part(&explain),
+        ("+".to_owned(), whole.to_owned(), Some(2), Some(1))
+    );
+    let below: Vec<_> = explain["parts"].as_array().unwrap().iter().map(part).collect();
+    let expected = [
+        ("count_over_time", "count_over_time(api_requests_total[10m])"),
+        ("selector", "api_requests_total"),
+    ];
+    assert_eq!(
+        below,
+        expected.map(|(kind, text)| (kind.to_owned(), text.to_owned(), Some(2), Some(1)))
+    );
+    let read = &explain["parts"][0]["parts"][0];
+    assert_eq!(
+        part(read),
+        (
+            "range selector".to_owned(),
+            "api_requests_total[10m]".to_owned(),
+            Some(2),
+            Some(1)
+        )
+    );
+    let numbers = |key: &str| (explain[key].as_f64().unwrap(), read[key].as_f64().unwrap());
+    let (all, of_range) = numbers("samples");
+    assert!(0.0 < of_range && of_range < all, "{explain}");
+    let (all, of_range) = numbers("seconds");
+    assert!(0.0 < of_range && of_range < all, "{explain}");
     let odd = answer(&[("stats", "1")]).await;
     assert!(odd["data"]["stats"].is_object(), "{odd}");
     assert_eq!(

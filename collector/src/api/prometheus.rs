@@ -73,7 +73,10 @@ impl Query {
         if let Some(lookback_ms) = prometheus_params::lookback_ms(params)? {
             engine = engine.with_lookback(lookback_ms);
         }
-        let engine = engine.at_resolution(resolution(params, step_ms)?);
+        let mut engine = engine.at_resolution(resolution(params, step_ms)?);
+        if params.get("explain").is_some_and(|asked| asked != "false") {
+            engine = engine.explaining();
+        }
         let (stats, warning) = Asked::of(params);
         Ok(Self {
             text: params.get("query").unwrap_or_default().to_owned(),

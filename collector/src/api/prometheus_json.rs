@@ -1,5 +1,6 @@
 //! Prometheus' JSON, to the letter: results, errors, and how numbers are written.
 
+use super::prometheus_explain::Part;
 use super::prometheus_stats::Stats;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -97,6 +98,12 @@ pub fn query_answer(result: &QueryResult, stats: Option<&Stats>, max_bytes: u64)
         out.pop();
         let stats = serde_json::to_string(stats).map_err(|e| Error::internal(e.to_string()))?;
         let _ = write!(out, r#","stats":{stats}}}"#);
+    }
+    if let Some(explained) = &result.explained {
+        out.pop();
+        let parts = serde_json::to_string(&Part::from(explained));
+        let parts = parts.map_err(|e| Error::internal(e.to_string()))?;
+        let _ = write!(out, r#","explain":{parts}}}"#);
     }
     write_notes(&mut out, "warnings", "warning", &result.warnings);
     write_notes(&mut out, "infos", "info", &result.infos);
