@@ -115,18 +115,22 @@ pub(crate) fn round(value: f64, to_nearest: f64) -> f64 {
     (value * inverse + 0.5).floor() / inverse
 }
 
-/// The smaller one, NaN when either is NaN.
+/// The smaller one as Go has it: an infinity that nothing is below wins over NaN.
 pub(crate) fn min_or_nan(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
+    if a == f64::NEG_INFINITY || b == f64::NEG_INFINITY {
+        f64::NEG_INFINITY
+    } else if a.is_nan() || b.is_nan() {
         f64::NAN
     } else {
         a.min(b)
     }
 }
 
-/// The larger one, NaN when either is NaN.
+/// The larger one as Go has it: an infinity that nothing is above wins over NaN.
 pub(crate) fn max_or_nan(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
         f64::NAN
     } else {
         a.max(b)
@@ -218,6 +222,23 @@ pub(crate) fn utc(time_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn infinity_wins_over_nan() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        let check = |a: f64, b: f64, smaller: f64, larger: f64| {
+            for (a, b) in [(a, b), (b, a)] {
+                assert_eq!(min_or_nan(a, b).to_string(), smaller.to_string(), "{a} {b}");
+                assert_eq!(max_or_nan(a, b).to_string(), larger.to_string(), "{a} {b}");
+            }
+        };
+        check(1.0, 2.0, 1.0, 2.0);
+        check(1.0, nan, nan, nan);
+        check(nan, nan, nan, nan);
+        check(inf, nan, nan, inf);
+        check(-inf, nan, -inf, nan);
+        check(inf, -inf, -inf, inf);
+    }
 
     #[test]
     fn dates_follow_the_calendar() {

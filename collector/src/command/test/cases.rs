@@ -205,7 +205,9 @@ impl<'a> Run<'a> {
     /// Shows all series, those of the rules too.
     fn dump(&self) {
         let end = Duration::from_secs(last_time(self.group).as_secs() + 1);
-        let expr = format!("{{__name__=~\".+\"}}[{}]", shown(end));
+        // The range is open on the left, and the first points lie at the start.
+        let range = end + Duration::from_secs(1);
+        let expr = format!("{{__name__=~\".+\"}}[{}]", shown(range));
         match self.database.ask(&expr, self.at_ms(millis(end))).map(|r| r.value) {
             Ok(QueryValue::Matrix(series)) => {
                 super::report::debug(&format!("all series at {}:", shown(end)));
