@@ -227,7 +227,7 @@ fn vector() -> BoxedStrategy<String> {
     let base = prop_oneof![3 => leaf(), 3 => over_time(), 2 => histogram_quantile(), 1 => named()];
     base.prop_recursive(3, 12, 2, |inner| {
         prop_oneof![
-            3 => aggregation(inner.clone()),
+            3 => aggregation(&inner),
             3 => function(inner.clone()),
             2 => with_scalar(inner.clone()),
             2 => matched(),
@@ -267,7 +267,7 @@ fn grouping() -> impl Strategy<Value = String> {
     ]
 }
 
-fn aggregation(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
+fn aggregation(inner: &BoxedStrategy<String>) -> impl Strategy<Value = String> {
     let names = &["sum", "avg", "min", "max", "count", "group"][..];
     let plain =
         (select(names), grouping(), inner.clone()).prop_map(|(name, by, v)| format!("{name}{by}({v})"));
