@@ -267,7 +267,7 @@ fn grouping() -> impl Strategy<Value = String> {
     ]
 }
 
-fn aggregation(inner: &BoxedStrategy<String>) -> impl Strategy<Value = String> {
+fn aggregation(inner: &BoxedStrategy<String>) -> BoxedStrategy<String> {
     let names = &["sum", "avg", "min", "max", "count", "group"][..];
     let plain =
         (select(names), grouping(), inner.clone()).prop_map(|(name, by, v)| format!("{name}{by}({v})"));
@@ -277,7 +277,7 @@ fn aggregation(inner: &BoxedStrategy<String>) -> impl Strategy<Value = String> {
         (grouping(), instant_of(&OTHERS)).prop_map(|(by, v)| format!("count_values{by}(\"value\", {v})"));
     let deviation = (select(&["stddev", "stdvar"][..]), grouping(), instant_of(&GAUGES))
         .prop_map(|(name, by, v)| format!("{name}{by}({v})"));
-    prop_oneof![8 => plain, 2 => quantile, 2 => deviation, 1 => values]
+    prop_oneof![8 => plain, 2 => quantile, 2 => deviation, 1 => values].boxed()
 }
 
 /// Some of the gauges by their values.
