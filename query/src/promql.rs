@@ -13,6 +13,7 @@ pub mod native;
 mod notes;
 mod plan;
 mod ranges;
+mod second_opinion;
 mod select;
 pub mod series_notation;
 mod share;
@@ -29,6 +30,7 @@ use model::{
     Budget, Error, Labels, Matcher, QueryLimits, Read, Resolution, Result, Sample, SeriesData, Tenant,
 };
 use plan::Times;
+pub use second_opinion::second_opinion;
 use std::cell::RefCell;
 use std::sync::Arc;
 

@@ -25,9 +25,7 @@ fn check(file: &Path) -> Result<Vec<String>, Vec<String>> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|e| vec![format!("{name}: cannot be read: {e}")])?;
     if is_rule_file(&text) {
-        return check_rules(file, &text)
-            .map(|line| vec![line])
-            .map_err(|e| vec![e]);
+        return check_rules(file, &text).map_err(|e| vec![e]);
     }
     let config = Config::read(file)
         .and_then(|c| c.check_file(file).map(|()| c))
@@ -48,14 +46,26 @@ fn is_rule_file(text: &str) -> bool {
     text.lines().any(|l| l.starts_with("groups:"))
 }
 
-fn check_rules(file: &Path, text: &str) -> Result<String, String> {
+/// What is in a rule file, and which of its expressions other tools may not read.
+fn check_rules(file: &Path, text: &str) -> Result<Vec<String>, String> {
     let rules = alert::rules::load(text, &file.display().to_string()).map_err(|e| e.to_string())?;
     let count: usize = rules.groups.iter().map(|g| g.rules.len()).sum();
-    Ok(format!(
+    let mut lines = vec![format!(
         "{}: rules are right: {} groups, {count} rules",
         file.display(),
         rules.groups.len()
-    ))
+    )];
+    for rule in rules.groups.iter().flat_map(|g| &g.rules) {
+        if let Some(why) = query::promql::second_opinion(&rule.expr) {
+            lines.push(format!(
+                "{}: {}: right, but tools that are built on promql-parser do not read it: {}",
+                file.display(),
+                rule.name,
+                why.lines().next().unwrap_or_default()
+            ));
+        }
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]
@@ -79,6 +89,8 @@ mod tests {
         assert!(right && says.contains("1 groups, 1 rules"), "{says}");
         let (right, says) = checked("r.yml", &rules.replace("up ==", "up === "));
         assert!(!right && says.contains("r.yml:5"), "{says}");
+        let (right, says) = checked("r.yml", &rules.replace("up ==", "limit_ratio(0.5, up) =="));
+        assert!(right && says.contains("r.yml: A: right, but tools"), "{says}");
         let (right, says) = checked("b.yml", "listen: 127.0.0.1:1\n");
         assert!(right, "{says}");
         let (right, says) = checked("b.yml", "rule_files: [missing.yml]\n");
