@@ -89,7 +89,7 @@ mod tests {
         assert!(right && says.contains("1 groups, 1 rules"), "{says}");
         let (right, says) = checked("r.yml", &rules.replace("up ==", "up === "));
         assert!(!right && says.contains("r.yml:5"), "{says}");
-        let (right, says) = checked("r.yml", &rules.replace("up ==", "limit_ratio(0.5, up) =="));
+        let (right, says) = checked("r.yml", &rules.replace("up ==", "(up smoothed) =="));
         assert!(right && says.contains("r.yml: A: right, but tools"), "{says}");
         let (right, says) = checked("b.yml", "listen: 127.0.0.1:1\n");
         assert!(right, "{says}");

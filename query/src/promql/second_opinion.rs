@@ -23,7 +23,7 @@ mod tests {
         let check = |text: &str, is_read: bool| assert_eq!(second_opinion(text).is_none(), is_read, "{text}");
         check("sum by (job) (rate(up[5m]))", true);
         check("rate(up[step()])", false);
-        check("limit_ratio(0.5, up)", false);
+        check("up smoothed", false);
         check("rate(up[5m] smoothed)", false);
         // What is wrong is nobody's but the parser's to say.
         check("rate(up", true);
