@@ -2,10 +2,12 @@
 
 use super::ast::{Expr, Node};
 use super::functions::{max_or_nan, min_or_nan};
-use crate::columns::{ABSENT, Column, Element, Steps, is_absent, labels_asked_for};
+use crate::columns::{ABSENT, Column, Element, Steps, is_absent};
 use crate::go;
+use model::labels::METRIC_NAME;
 use model::metric::{HistogramSample, ResetHint};
-use model::{Labels, SeriesData};
+use model::{Labels, MatchOp, Matcher, SeriesData};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The values of a subquery as the samples of a series.
@@ -71,10 +73,24 @@ pub(crate) fn only_values(columns: &[Column], steps: Steps) -> Vec<f64> {
 /// The labels of what is absent.
 pub(crate) fn absent_labels(arg: &Expr) -> Labels {
     match &arg.bare().node {
-        Node::Selector(s) => labels_asked_for(&s.matchers),
-        Node::Range(r) => labels_asked_for(&r.selector.matchers),
+        Node::Selector(s) => labels_of_absent(&s.matchers),
+        Node::Range(r) => labels_of_absent(&r.selector.matchers),
         _ => Labels::empty(),
     }
+}
+
+/// What the first `=` of each label asks for, unless another matcher of the label follows it.
+fn labels_of_absent(matchers: &[Matcher]) -> Labels {
+    let mut asked: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut has = BTreeSet::new();
+    for matcher in matchers.iter().filter(|m| m.name() != METRIC_NAME) {
+        if matcher.op() == MatchOp::Equal && has.insert(matcher.name()) {
+            asked.insert(matcher.name(), matcher.value());
+        } else {
+            asked.remove(matcher.name());
+        }
+    }
+    Labels::from_pairs(asked)
 }
 
 /// Sorts by value; NaN comes last either way. Over several steps there is no order.
@@ -111,4 +127,25 @@ pub(crate) fn texts(args: &[Expr]) -> Vec<&str> {
             _ => "",
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_has_the_labels_that_were_asked_for() {
+        let check = |selector: &str, expected: &[(&str, &str)]| {
+            let matchers = crate::promql::parse_selector(selector).unwrap();
+            let expected = Labels::from_pairs(expected.iter().copied());
+            assert_eq!(labels_of_absent(&matchers), expected, "{selector}");
+        };
+        check("m", &[]);
+        check(r#"m{a="b",c!="d",e=~"f"}"#, &[("a", "b")]);
+        check(r#"m{a="b",a="c"}"#, &[]);
+        check(r#"m{a="b",a=~"b|c"}"#, &[]);
+        check(r#"m{a=~"b|c",a="b"}"#, &[("a", "b")]);
+        check(r#"m{a=~"b|c",a="b",a="b"}"#, &[]);
+        check(r#"m{a=""}"#, &[]);
+    }
 }
